@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// x86's part of struct cpu. The GS base of each CPU points at its struct cpu while the hypervisor
+// runs; struct cpu begins with a pointer to itself.
+#ifndef BULKHEAD_X86_CPU_H
+#define BULKHEAD_X86_CPU_H
+
+#include <bulkhead/types.h>
+
+struct cpu;
+struct svm_cpu;
+
+struct arch_cpu {
+    uint32_t apic_id;
+    uint32_t acpi_id;
+    void *stack_top;
+    void *gdt, *tss;
+    struct svm_cpu *svm; // svm.c
+    unsigned int map_slots_used;
+};
+
+static inline struct cpu *this_cpu(void)
+{
+    struct cpu *cpu;
+
+    __asm__("movq %%gs:0, %0" : "=r"(cpu));
+    return cpu;
+}
+
+#endif

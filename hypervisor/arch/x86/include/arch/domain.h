@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// x86's part of domains and vcpus. Large parts are pointers to structures private to their file.
+#ifndef BULKHEAD_X86_DOMAIN_H
+#define BULKHEAD_X86_DOMAIN_H
+
+#include <bulkhead/list.h>
+#include <bulkhead/spinlock.h>
+#include <bulkhead/types.h>
+
+struct cpuid_policy;
+struct iommu_domain;
+struct svm_vcpu;
+struct vioapic;
+struct vlapic;
+struct vpci;
+struct p2m;
+
+struct arch_domain {
+    struct p2m *p2m;
+    struct list io_handlers; // io.h
+    struct vioapic *vioapic; // vioapic.c; NULL: none
+    struct vpci *vpci;       // vpci.c; NULL: none
+    struct iommu_domain *iommu; // the IOMMU driver's; NULL: no device assigned ever
+    struct cpuid_policy *policy;
+    uint64_t hvm_params[64];
+    uint32_t emulation_flags; // XEN_X86_EMU_*
+    uint8_t callback_vector;  // HVM_PARAM_CALLBACK_IRQ by vector; 0: none
+    uint32_t tsc_mode;
+    uint64_t pages_for_tables; // the toolstack's paging pool size, frames
+};
+
+struct arch_vcpu {
+    // General registers in encoding order: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. rax, rsp, rip
+    // and rflags are the vendor code's to load and store around a guest entry.
+    uint64_t gpr[16];
+    uint64_t rip, rflags;
+    struct svm_vcpu *svm;
+    struct vlapic *vlapic;
+    uint8_t upcall_vector; // HVMOP_set_evtchn_upcall_vector; 0: none
+    bool io_completion_pending;
+};
+
+#endif

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hypervisor's console: levelled messages into a 16 KiB ring (xl dmesg) and to the serial
+// port. May be called from any context, also before the console is set up and while dying.
+#ifndef BULKHEAD_CONSOLE_H
+#define BULKHEAD_CONSOLE_H
+
+#include <bulkhead/types.h>
+
+enum log_level {
+    LOG_ERROR,
+    LOG_WARNING,
+    LOG_INFO,
+    LOG_DEBUG,
+    // Messages caused by what a guest did: filtered by guest_loglvl and rate-limited.
+    LOG_GUEST_ERROR,
+    LOG_GUEST_WARNING,
+    LOG_GUEST_INFO,
+    LOG_GUEST_DEBUG,
+};
+
+// Formats and emits one message (a "(XEN) " prefix is put before each line). The format knows
+// %d %u %x %lx %llx %p %s %c %% with width, zero padding and '-'; sizes hh h l ll z.
+void log_message(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
+
+#define log_error(...) log_message(LOG_ERROR, __VA_ARGS__)
+#define log_warning(...) log_message(LOG_WARNING, __VA_ARGS__)
+#define log_info(...) log_message(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_message(LOG_DEBUG, __VA_ARGS__)
+
+// snprintf with the same format; always terminates; returns the length it would have needed.
+int format_string(char *buffer, size_t size, const char *format, ...) PRINTF_LIKE(3, 4);
+
+// Writes count bytes as they are, without prefix, to the serial port and the ring (domain 0's
+// console_io output, the loader's port 0xe9).
+void console_write_raw(const char *text, size_t count);
+
+// Takes up to size bytes of serial input destined for domain 0; returns how many.
+size_t console_read(char *buffer, size_t size);
+
+// Reads the ring for XEN_SYSCTL_readconsole: from *index (absolute byte number; moved up if that
+// byte was overwritten), up to size bytes; returns how many and advances *index. clear: also
+// forget everything up to now.
+size_t console_ring_read(uint32_t *index, char *buffer, size_t size, bool clear);
+
+// Broken invariant: says what and where, shows what every CPU was doing, and halts or reboots the
+// machine. No guest input may lead here.
+__attribute__((noreturn)) void panic(const char *format, ...) PRINTF_LIKE(1, 2);
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (unlikely(!(condition))) {                                                              \
+            panic("%s:%d: broken invariant: %s", __FILE__, __LINE__, #condition);                  \
+        }                                                                                          \
+    } while (0)
+
+#endif

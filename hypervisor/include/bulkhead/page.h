@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Machine memory. One 16-byte struct page for every 4 KiB frame (0.4 % of memory). A buddy
+// allocator hands frames to domains; the heap takes 2 MiB blocks from it, maps them and serves
+// the hypervisor's own needs. Frames that domains own are not mapped anywhere in the hypervisor:
+// all access goes through mapping.h.
+// References: a frame in use has count >= 1; the p2m entry of its owner holds the first one, every
+// foreign or grant mapping a further one; the frame is free when the last is dropped.
+#ifndef BULKHEAD_PAGE_H
+#define BULKHEAD_PAGE_H
+
+#include <bulkhead/types.h>
+
+struct domain;
+
+enum page_state {
+    PAGE_STATE_NONE, // not memory, or the firmware's: never allocated
+    PAGE_STATE_FREE, // in the buddy allocator
+    PAGE_STATE_HEAP, // the hypervisor's own, mapped
+    PAGE_STATE_DOMAIN,
+};
+
+struct page {
+    union {
+        struct {
+            uint32_t next, prev; // free lists, as frame numbers; valid in the head of a free block
+        } free;
+        struct {
+            uint32_t count;
+            uint32_t private; // heap: the slab's word; domain: unused
+        } used;
+    };
+    uint16_t owner; // domid, for PAGE_STATE_DOMAIN
+    uint8_t order;  // of the free block that begins here
+    uint8_t state;  // enum page_state
+    uint8_t dirty;  // free block: holds old contents
+    uint8_t head;   // free block begins here
+    uint8_t spare[2];
+};
+
+_Static_assert(sizeof(struct page) == 16, "the frame table's budget is 0.4 % of memory");
+
+extern struct page *frame_table;
+extern uint64_t frame_table_frames; // frames that the table covers
+
+static inline bool mfn_in_table(mfn_t mfn)
+{
+    return mfn.n < frame_table_frames;
+}
+
+static inline struct page *mfn_to_page(mfn_t mfn)
+{
+    return &frame_table[mfn.n];
+}
+
+static inline mfn_t page_to_mfn(const struct page *page)
+{
+    return MFN((uint64_t)(page - frame_table));
+}
+
+#define ALLOC_DMA32 1u    // below 4 GiB
+#define ALLOC_NO_SCRUB 2u // the contents may be old (only for domain 0's boot memory, or the heap)
+
+// Gives a range of free frames to the allocator at boot. The frame table must cover it.
+void page_alloc_add(mfn_t start, uint64_t count, bool dirty);
+// A block of 2^order frames, naturally aligned, owned by nobody yet; NULL if there is none.
+struct page *page_alloc(unsigned int order, unsigned int node, unsigned int flags);
+void page_free(struct page *page, unsigned int order);
+uint64_t page_free_count(void);     // free frames
+uint64_t page_unscrubbed_count(void);
+uint64_t page_total_count(void);    // frames that the allocator ever got
+// Cleans one dirty free block (at most 2 MiB); false when there is none. From the idle loop.
+bool page_scrub_some(void);
+
+// Frames for a domain: accounted against max_pages (-E2BIG via NULL and *error), cleaned, count 1
+// each, order from 0 to ORDER_1G.
+struct page *domain_page_alloc(struct domain *d, unsigned int order, unsigned int flags);
+// A zeroed, mapped page of the heap that is shown to domain d (shared_info, grant table frames):
+// count 1, which the caller drops by page_put; freed when no mapping is left. Not accounted.
+void *domain_shared_page_alloc(struct domain *d);
+// Takes a reference on a frame of domain d (its own or a shared one); false if it is not d's or is being freed.
+bool page_get(struct page *page, const struct domain *d);
+// Drops a reference; the last one frees the frame and its accounting.
+void page_put(struct page *page);
+
+#endif
