@@ -1,0 +1,241 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""An emulated machine that boots a hypervisor and its domain 0, driven over its serial console.
+
+Configuration says what machine and what software; Machine runs it. One machine runs at a time
+on a host: QEMU holds a lock file from start() to close(). All waiting is bounded: what does not
+come in time raises MachineError, which carries the end of the console's text.
+"""
+
+import dataclasses
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import time
+
+import pexpect
+
+RIG = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(RIG))
+IMAGES = os.path.join(TOP, "out", "rig")
+LOCK = os.environ.get("BULKHEAD_QEMU_LOCK", os.path.join(IMAGES, "lock"))
+
+HYPERVISORS = {
+    "bulkhead": os.path.join(TOP, "out", "x86_64", "bulkhead"),
+    "xen": os.path.join(IMAGES, "xen"),
+}
+CPU = "EPYC,+svm,+npt,-monitor,-smap,-rdtscp"
+READY = "DOM0-READY"
+SHELL_PROMPT = "dom0# "
+
+# Devices by the names that scenarios use. {disk} stands for the path of a scratch disk image.
+DEVICES = {
+    "virtio-blk": [
+        "-drive", "file={disk},format=raw,if=none,id=virtio0",
+        "-device", "virtio-blk-pci,drive=virtio0,disable-legacy=on,iommu_platform=on",
+    ],
+    "nvme": [
+        "-drive", "file={disk},format=raw,if=none,id=nvme0",
+        "-device", "nvme,drive=nvme0,serial=bulkhead",
+    ],
+    "ahci": [
+        "-drive", "file={disk},format=raw,if=none,id=ahci0",
+        "-device", "ide-hd,drive=ahci0,bus=ide.0",
+    ],
+    "e1000e": ["-netdev", "user,id=net0", "-device", "e1000e,netdev=net0"],
+}  # fmt: skip
+
+
+class MachineError(Exception):
+    """The machine did not do what was waited for."""
+
+
+@dataclasses.dataclass
+class Configuration:
+    """What to boot. Memory is in MiB; options are added to the ones that every boot needs."""
+
+    hypervisor: str = "bulkhead"
+    dom0: str = "pvh"
+    cpus: int = 2
+    memory: int = 4096
+    dom0_memory: int = 1024
+    devices: tuple = ()
+    hypervisor_options: str = ""
+    dom0_options: str = ""
+    cpu: str = CPU
+    iommu: str = "amd-iommu"
+    icount: bool = False
+    qemu_arguments: tuple = ()
+    # Files in place of the rig's own, and the modules in place of domain 0's kernel and initramfs.
+    hypervisor_file: str = None
+    modules: tuple = None
+    disk_size: int = 1 << 30
+    log: str = None
+
+    def hypervisor_path(self):
+        return self.hypervisor_file or HYPERVISORS[self.hypervisor]
+
+    def hypervisor_command_line(self):
+        dom0 = f"dom0_mem={self.dom0_memory}M,max:{self.dom0_memory}M"
+        if self.dom0 == "pvh":
+            dom0 += " dom0=pvh"
+        return f"console=com1 com1=115200,8n1 {dom0} {self.hypervisor_options}".strip()
+
+    def module_list(self):
+        if self.modules is not None:
+            return list(self.modules)
+        kernel = os.path.join(IMAGES, "vmlinuz")
+        options = f"console=hvc0 {self.dom0_options}".strip()
+        return [f"{kernel} {options}", os.path.join(IMAGES, "dom0.initrd")]
+
+    def qemu_command(self):
+        command = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", self.cpu]
+        command += ["-smp", str(self.cpus), "-m", str(self.memory)]
+        if self.iommu:
+            command += ["-device", self.iommu]
+        command += ["-nic", "none", "-display", "none", "-monitor", "none", "-no-reboot"]
+        command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
+        if self.icount:
+            command += ["-icount", "shift=0,sleep=off"]
+        for device in self.devices:
+            disk = os.path.join(IMAGES, f"scratch-{device}.img")
+            command += [argument.format(disk=disk) for argument in DEVICES[device]]
+        command += ["-kernel", self.hypervisor_path()]
+        command += ["-append", self.hypervisor_command_line()]
+        if self.module_list():
+            command += ["-initrd", ",".join(self.module_list())]
+        return command + list(self.qemu_arguments)
+
+
+def build_images():
+    """Brings the rig's images up to date; quick when they are."""
+    subprocess.run(["make", "-s", "-C", RIG, "images"], check=True)
+
+
+class Machine:
+    """One run of an emulated machine; use it in a with statement."""
+
+    def __init__(self, configuration):
+        self.configuration = configuration
+        self.console = None
+        self.lock = None
+        self.log = None
+        self.commands = 0
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def start(self):
+        """Waits for the lock and powers the machine on."""
+        self.make_scratch_disks()
+        self.lock = open(LOCK, "a", encoding="utf-8")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        if self.configuration.log:
+            os.makedirs(os.path.dirname(os.path.abspath(self.configuration.log)), exist_ok=True)
+            self.log = open(self.configuration.log, "w", encoding="utf-8", errors="replace")
+        command = self.configuration.qemu_command()
+        self.console = pexpect.spawn(
+            command[0],
+            command[1:],
+            encoding="utf-8",
+            codec_errors="replace",
+            echo=False,
+            logfile=None,
+            maxread=65536,
+            dimensions=(50, 250),
+        )
+        self.console.logfile_read = self.log
+        self.console.delaybeforesend = None
+
+    def close(self):
+        """Powers the machine off at once and gives up the lock."""
+        if self.console is not None:
+            self.console.close(force=True)
+        if self.log is not None:
+            self.log.close()
+        if self.lock is not None:
+            self.lock.close()
+
+    def make_scratch_disks(self):
+        for device in self.configuration.devices:
+            if "{disk}" in " ".join(DEVICES[device]):
+                path = os.path.join(IMAGES, f"scratch-{device}.img")
+                with open(path, "wb") as disk:
+                    disk.truncate(self.configuration.disk_size)
+
+    def expect(self, pattern, timeout):
+        """Waits for a regular expression on the console and returns its match."""
+        try:
+            self.console.expect(pattern, timeout=timeout)
+        except (pexpect.TIMEOUT, pexpect.EOF) as error:
+            what = "ended" if isinstance(error, pexpect.EOF) else f"was silent for {timeout} s"
+            tail = (self.console.before or "")[-3000:]
+            raise MachineError(
+                f"the machine {what} before {pattern!r}; last on its console:\n{tail}"
+            ) from None
+        return self.console.match
+
+    def wait_shell(self, timeout=300):
+        """Waits for domain 0's shell and makes it fit for run()."""
+        self.expect(READY, timeout)
+        self.expect(SHELL_PROMPT, 60)
+        self.console.sendline("stty -echo; PS1=; PS2=; export LC_ALL=C")
+        self.run("true", timeout=60)
+
+    def run(self, command, timeout=120):
+        """Runs a command at domain 0's shell; returns its exit status and its output.
+
+        Lines that the hypervisor or a kernel wrote to the same console meanwhile are taken out.
+        """
+        self.commands += 1
+        mark = f"rig-{self.commands}"
+        self.console.sendline(f"echo '{mark}''-begin'; {{ {command}\n}} 2>&1; echo '{mark}''-end' $?")
+        self.expect(f"{mark}-begin\r*\n", timeout)
+        match = self.expect(rf"{mark}-end (\d+)\r*\n", timeout)
+        output = self.console.before.replace("\r", "")
+        lines = [line for line in output.splitlines() if not re.match(r"\(XEN\) |\[ *\d+\.\d+\] ", line)]
+        return int(match.group(1)), "\n".join(lines)
+
+    def check(self, command, timeout=120):
+        """Runs a command that must succeed and returns its output."""
+        status, output = self.run(command, timeout)
+        if status != 0:
+            raise MachineError(f"{command}: exit status {status}\n{output}")
+        return output
+
+    def wait_power_off(self, timeout=120):
+        """Waits for the machine to go off (or, with -no-reboot, to restart)."""
+        self.expect_end(timeout)
+
+    def expect_end(self, timeout):
+        try:
+            self.console.expect(pexpect.EOF, timeout=timeout)
+        except pexpect.TIMEOUT:
+            tail = (self.console.before or "")[-3000:]
+            raise MachineError(f"the machine still runs; last on its console:\n{tail}") from None
+
+    def interact(self):
+        """Hands the console to the person at the terminal until QEMU ends."""
+        self.console.sendline("stty echo; PS1='dom0# '")
+        self.console.logfile_read = None
+        self.console.interact(escape_character="\x1d")
+
+
+def missing_files(configuration):
+    """The files that a boot needs and that are not there."""
+    paths = [configuration.hypervisor_path()]
+    paths += [module.split(" ")[0] for module in configuration.module_list()]
+    missing = [path for path in paths if not os.path.exists(path)]
+    if shutil.which("qemu-system-x86_64") is None:
+        missing.append("qemu-system-x86_64")
+    return missing
+
+
+def elapsed(since):
+    return f"{time.monotonic() - since:.1f} s"
