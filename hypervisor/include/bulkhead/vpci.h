@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Virtual PCI: the configuration space that a domain sees, without a device model. A domain has
+// ports 0xcf8 to 0xcff and ECAM windows; behind them each assigned function has an emulated
+// header, capability list, MSI and MSI-X, and its BARs are mapped in the p2m while it decodes.
+// Locking: each function's state under its pci_device.lock; which functions a domain has, under
+// the domain's vpci lock (inner). Nothing here is called with the p2m lock held.
+#ifndef BULKHEAD_VPCI_H
+#define BULKHEAD_VPCI_H
+
+#include <bulkhead/pci.h>
+#include <bulkhead/types.h>
+
+struct domain;
+struct vcpu;
+
+// Gives a domain an empty virtual PCI bus: registers its I/O handlers. While the domain is built.
+// 0 or -XEN_ENOMEM. For domain 0 ECAM windows are those of the machine (pci_ecam).
+int vpci_domain_init(struct domain *d);
+// Takes all functions back (quarantined) and frees everything. No vcpu of d runs. NULL-safe.
+void vpci_domain_destroy(struct domain *d);
+
+// Shows a function to d at the same address as on the machine; BARs that decode are mapped. The
+// function must be d's in the IOMMU already (iommu_assign). 0, -XEN_EBUSY, -XEN_EPERM (hidden),
+// -XEN_ENOMEM; on failure nothing has changed.
+int vpci_assign(struct domain *d, struct pci_device *pdev);
+// Unmaps its BARs, disables decode, bus mastering and interrupts, and frees the state.
+void vpci_deassign(struct pci_device *pdev);
+
+// Domain 0: takes every function that is not hidden, IOMMU first. Functions that cannot be given
+// are left in quarantine with a message. 0 or -errno when nothing works at all.
+int vpci_assign_hardware_domain(struct domain *d);
+
+// One access to a domain's configuration space, as its handlers do it (also used by tests).
+uint32_t vpci_config_read(struct domain *d, pci_sbdf_t sbdf, unsigned int offset,
+                          unsigned int size);
+void vpci_config_write(struct domain *d, pci_sbdf_t sbdf, unsigned int offset, unsigned int size,
+                       uint32_t value);
+
+void vpci_dump(struct pci_device *pdev);
+
+#endif
