@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# The one command of this repository. It only dispatches: the rules live in Makefiles and in
+# scripts/, which do nothing that is already done.
+
+set -eu
+cd "$(dirname "$0")"
+
+usage() {
+    cat <<'USAGE'
+Usage: ./build.sh COMMAND
+  deps                      install the Debian packages that the other commands need
+  hypervisor                build out/x86_64/bulkhead
+  run [--batch] [OPTION...] boot it in QEMU with Debian 13 as domain 0 and show it at work
+  test                      run all tests, then print one line of totals
+  test unit|lint            run one group of tests
+  test system [NAME...]     run system scenarios (tests/system), all of ci-scenarios without NAME
+  bench [OPTION...]         measure in executed instructions, beside the incumbent
+  clean                     remove what was built (keeps downloads and the rig's images)
+  help                      this text
+Results go to out/. Options of run and bench: see --help of each.
+USAGE
+}
+
+prepare() {
+    scripts/deps
+    scripts/debian13 headers
+}
+
+build_hypervisor() {
+    prepare
+    make -j2 -C hypervisor
+}
+
+command=${1:-help}
+[ $# -eq 0 ] || shift
+case $command in
+deps) scripts/deps ;;
+hypervisor) build_hypervisor ;;
+run)
+    build_hypervisor
+    exec tests/rig/demo "$@"
+    ;;
+test)
+    prepare
+    exec scripts/run-tests "$@"
+    ;;
+bench)
+    build_hypervisor
+    exec tests/bench/bench "$@"
+    ;;
+clean) rm -rf out/x86_64 out/sim out/test-results out/lint ;;
+help | -h | --help) usage ;;
+*)
+    usage >&2
+    exit 2
+    ;;
+esac
