@@ -110,6 +110,9 @@ static inline void domain_hold(struct domain *d)
     __atomic_fetch_add(&d->references, 1, __ATOMIC_RELAXED);
 }
 
+// The domain that a frame in use belongs to; the frame's existence keeps it alive.
+struct domain *domain_by_page_owner(domid_t id);
+
 // As domain_get for "remote domain" arguments, with the right to act on it checked: itself, or
 // domain 0, or its device model. On failure *error is -ESRCH or -EPERM.
 struct domain *domain_get_controlled(domid_t id, int *error);

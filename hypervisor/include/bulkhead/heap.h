@@ -5,6 +5,8 @@
 
 #include <bulkhead/types.h>
 
+void heap_init(void); // once, after the page allocator got its memory
+
 // size bytes, aligned to 16 (to the page from PAGE_SIZE on); zeroed; NULL when memory is out.
 void *heap_alloc(size_t size);
 void heap_free(void *p); // NULL is fine
@@ -12,7 +14,7 @@ void heap_free(void *p); // NULL is fine
 // n elements with the multiplication checked.
 void *heap_alloc_array(size_t n, size_t size);
 
-// 2^order contiguous zeroed pages, naturally aligned (order at most 9). flags: ALLOC_DMA32.
+// 2^order contiguous zeroed pages, naturally aligned (order at most 8). flags: ALLOC_DMA32.
 void *heap_alloc_pages(unsigned int order, unsigned int flags);
 void heap_free_pages(void *p, unsigned int order);
 

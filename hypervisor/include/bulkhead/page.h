@@ -60,6 +60,8 @@ static inline mfn_t page_to_mfn(const struct page *page)
 #define ALLOC_DMA32 1u    // below 4 GiB
 #define ALLOC_NO_SCRUB 2u // the contents may be old (only for domain 0's boot memory, or the heap)
 
+// Sets up the frame table for machine frames below `frames`, with nothing free yet.
+void page_alloc_init(uint64_t frames);
 // Gives a range of free frames to the allocator at boot. The frame table must cover it.
 void page_alloc_add(mfn_t start, uint64_t count, bool dirty);
 // A block of 2^order frames, naturally aligned, owned by nobody yet; NULL if there is none.

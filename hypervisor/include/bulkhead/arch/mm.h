@@ -17,9 +17,11 @@ void arch_heap_unmap(mfn_t mfn, unsigned int order); // all CPUs' TLBs are flush
 // Slots of this CPU, used in stack order; at least 16.
 void *arch_map_slot(mfn_t mfn);
 void arch_unmap_slot(const void *p);
+bool arch_is_map_slot(const void *p); // whether an address came from arch_map_slot
 // A page of address space visible to all CPUs; NULL when out of space.
 void *arch_map_lasting(mfn_t mfn);
 void arch_unmap_lasting(void *p);
+bool arch_is_lasting(const void *p);
 // Makes table memory for the frame table before the allocator exists: maps `bytes` (zeroed) of
 // boot memory at the frame table's fixed address and returns it.
 struct page *arch_map_frame_table(uint64_t frames);

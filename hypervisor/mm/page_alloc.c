@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// Buddy allocator over all memory, with a clean and a dirty set of free lists for each zone.
+//
+// Data: struct page (16 bytes) for every frame; a free block is linked by frame numbers through
+// its first frame. Zone DMA32 lies below 4 GiB; ordinary requests take high memory first. A block
+// is clean when every frame in it is known to hold zeroes; blocks merge only with blocks of the
+// same kind, and the idle loop turns dirty ones clean.
+// Locking: one lock over lists and counters, innermost but for the console's.
+// Errors: NULL when no block is left; the caller reports. Freeing never fails.
+
+#include <bulkhead/arch/mm.h>
+#include <bulkhead/console.h>
+#include <bulkhead/domain.h>
+#include <bulkhead/heap.h>
+#include <bulkhead/mapping.h>
+#include <bulkhead/page.h>
+#include <bulkhead/spinlock.h>
+#include <bulkhead/string.h>
+
+#define MAX_ORDER ORDER_1G
+#define NO_FRAME UINT32_MAX
+#define DMA32_FRAMES (1UL << (32 - PAGE_SHIFT))
+
+enum zone { ZONE_DMA32, ZONE_NORMAL, ZONES };
+
+struct free_lists {
+    uint32_t first[MAX_ORDER + 1]; // frame number of the first block, or NO_FRAME
+};
+
+static struct free_lists free_lists[ZONES][2]; // [zone][dirty]
+static struct spinlock alloc_lock = SPINLOCK_INIT;
+static uint64_t free_frames, dirty_frames, total_frames;
+
+struct page *frame_table;
+uint64_t frame_table_frames;
+
+static enum zone zone_of(uint64_t frame)
+{
+    return frame < DMA32_FRAMES ? ZONE_DMA32 : ZONE_NORMAL;
+}
+
+static void block_link(uint64_t frame, unsigned int order, bool dirty)
+{
+    struct page *page = &frame_table[frame];
+    uint32_t *first = &free_lists[zone_of(frame)][dirty].first[order];
+
+    page->state = PAGE_STATE_FREE;
+    page->head = 1;
+    page->order = (uint8_t)order;
+    page->dirty = dirty;
+    page->free.next = *first;
+    page->free.prev = NO_FRAME;
+    if (*first != NO_FRAME) {
+        frame_table[*first].free.prev = (uint32_t)frame;
+    }
+    *first = (uint32_t)frame;
+}
+
+static void block_unlink(uint64_t frame)
+{
+    struct page *page = &frame_table[frame];
+
+    if (page->free.prev != NO_FRAME) {
+        frame_table[page->free.prev].free.next = page->free.next;
+    } else {
+        free_lists[zone_of(frame)][page->dirty].first[page->order] = page->free.next;
+    }
+    if (page->free.next != NO_FRAME) {
+        frame_table[page->free.next].free.prev = page->free.prev;
+    }
+    page->head = 0;
+}
+
+// Puts a block on its list, merged with its free buddies of the same kind. Lock held.
+static void block_insert(uint64_t frame, unsigned int order, bool dirty)
+{
+    for (; order < MAX_ORDER; order++) {
+        uint64_t buddy = frame ^ (1UL << order);
+        const struct page *other = &frame_table[buddy];
+
+        if (buddy + (1UL << order) > frame_table_frames || other->state != PAGE_STATE_FREE ||
+            !other->head || other->order != order || other->dirty != dirty ||
+            zone_of(buddy) != zone_of(frame)) {
+            break;
+        }
+        block_unlink(buddy);
+        frame = MIN(frame, buddy);
+    }
+    block_link(frame, order, dirty);
+}
+
+void page_alloc_init(uint64_t frames)
+{
+    // Frame numbers are 32 bits wide in struct page: 16 TiB.
+    frames = MIN(frames, (uint64_t)NO_FRAME);
+    frame_table = arch_map_frame_table(frames);
+    frame_table_frames = frames;
+    for (unsigned int zone = 0; zone < ZONES; zone++) {
+        for (unsigned int dirty = 0; dirty < 2; dirty++) {
+            for (unsigned int order = 0; order <= MAX_ORDER; order++) {
+                free_lists[zone][dirty].first[order] = NO_FRAME;
+            }
+        }
+    }
+}
+
+void page_alloc_add(mfn_t start, uint64_t count, bool dirty)
+{
+    uint64_t frame = start.n;
+    uint64_t end = MIN(start.n + count, frame_table_frames);
+
+    // Frame 0 stays unused, so that no allocation has machine address 0.
+    frame = MAX(frame, 1UL);
+    spin_lock(&alloc_lock);
+    while (frame < end) {
+        unsigned int order = MIN((unsigned int)__builtin_ctzl(frame), MAX_ORDER);
+
+        while (frame + (1UL << order) > end) {
+            order--;
+        }
+        block_insert(frame, order, dirty);
+        free_frames += 1UL << order;
+        total_frames += 1UL << order;
+        dirty_frames += dirty ? 1UL << order : 0;
+        frame += 1UL << order;
+    }
+    spin_unlock(&alloc_lock);
+}
+
+// Takes a block of 2^order frames out of one zone's lists; false if none is large enough.
+static bool take_from(enum zone zone, bool dirty, unsigned int order, uint64_t *frame)
+{
+    unsigned int have = order;
+
+    while (have <= MAX_ORDER && free_lists[zone][dirty].first[have] == NO_FRAME) {
+        have++;
+    }
+    if (have > MAX_ORDER) {
+        return false;
+    }
+    *frame = free_lists[zone][dirty].first[have];
+    block_unlink(*frame);
+    while (have > order) {
+        have--;
+        block_link(*frame + (1UL << have), have, dirty);
+    }
+    return true;
+}
+
+static bool take_block(unsigned int order, unsigned int flags, uint64_t *frame, bool *dirty)
+{
+    // Who does not need clean frames leaves them to those who do.
+    bool want_dirty = flags & ALLOC_NO_SCRUB;
+
+    for (int zone = flags & ALLOC_DMA32 ? ZONE_DMA32 : ZONE_NORMAL; zone >= ZONE_DMA32; zone--) {
+        for (unsigned int attempt = 0; attempt < 2; attempt++) {
+            *dirty = want_dirty ^ attempt;
+            if (take_from((enum zone)zone, *dirty, order, frame)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void clean_frames(uint64_t frame, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        void *p = map_frame(MFN(frame + i));
+
+        memset(p, 0, PAGE_SIZE);
+        unmap_frame(p);
+    }
+}
+
+struct page *page_alloc(unsigned int order, unsigned int node, unsigned int flags)
+{
+    uint64_t frame;
+    bool dirty, found;
+
+    (void)node; // one free-list set serves all nodes until SRAT is used
+    if (order > MAX_ORDER) {
+        return NULL;
+    }
+    spin_lock(&alloc_lock);
+    found = take_block(order, flags, &frame, &dirty);
+    if (found) {
+        struct page *page = &frame_table[frame];
+
+        page->state = PAGE_STATE_NONE; // no longer a merge candidate
+        free_frames -= 1UL << order;
+        dirty_frames -= dirty ? 1UL << order : 0;
+    }
+    spin_unlock(&alloc_lock);
+    if (!found) {
+        return NULL;
+    }
+    if (dirty && !(flags & ALLOC_NO_SCRUB)) {
+        clean_frames(frame, 1UL << order);
+    }
+    return &frame_table[frame];
+}
+
+void page_free(struct page *page, unsigned int order)
+{
+    uint64_t frame = page_to_mfn(page).n;
+
+    spin_lock(&alloc_lock);
+    for (uint64_t i = 0; i < 1UL << order; i++) {
+        page[i].state = PAGE_STATE_FREE;
+        page[i].head = 0;
+    }
+    block_insert(frame, order, true);
+    free_frames += 1UL << order;
+    dirty_frames += 1UL << order;
+    spin_unlock(&alloc_lock);
+}
+
+uint64_t page_free_count(void)
+{
+    return __atomic_load_n(&free_frames, __ATOMIC_RELAXED);
+}
+
+uint64_t page_unscrubbed_count(void)
+{
+    return __atomic_load_n(&dirty_frames, __ATOMIC_RELAXED);
+}
+
+uint64_t page_total_count(void)
+{
+    return total_frames;
+}
+
+// A dirty block of at most 2 MiB, taken off the lists. Lock held.
+static bool take_dirty(uint64_t *frame, unsigned int *order)
+{
+    for (unsigned int zone = 0; zone < ZONES; zone++) {
+        for (*order = 0; *order < ORDER_2M; ++*order) {
+            if (free_lists[zone][1].first[*order] != NO_FRAME) {
+                break;
+            }
+        }
+        if (take_from((enum zone)zone, true, *order, frame)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool page_scrub_some(void)
+{
+    uint64_t frame;
+    unsigned int order;
+    bool found;
+
+    if (!__atomic_load_n(&dirty_frames, __ATOMIC_RELAXED)) {
+        return false;
+    }
+    spin_lock(&alloc_lock);
+    found = take_dirty(&frame, &order);
+    if (found) {
+        frame_table[frame].state = PAGE_STATE_NONE;
+        free_frames -= 1UL << order;
+        dirty_frames -= 1UL << order;
+    }
+    spin_unlock(&alloc_lock);
+    if (!found) {
+        return false;
+    }
+    clean_frames(frame, 1UL << order);
+    spin_lock(&alloc_lock);
+    frame_table[frame].state = PAGE_STATE_FREE;
+    block_insert(frame, order, false);
+    free_frames += 1UL << order;
+    spin_unlock(&alloc_lock);
+    return true;
+}
