@@ -55,7 +55,7 @@ struct page *domain_page_alloc(struct domain *d, unsigned int order, unsigned in
         return NULL;
     }
     for (uint64_t i = 0; i < 1UL << order; i++) {
-        page[i].owner = d->id;
+        page[i].owner = d->page_owner;
         page[i].head = 0;
         page[i].used.private = 0;
         page[i].state = PAGE_STATE_DOMAIN;
@@ -71,7 +71,7 @@ void *domain_shared_page_alloc(struct domain *d)
     if (p) {
         struct page *page = mfn_to_page(heap_mfn(p));
 
-        page->owner = d->id;
+        page->owner = d->page_owner;
         __atomic_store_n(&page->used.count, 1, __ATOMIC_RELEASE);
     }
     return p;
@@ -83,7 +83,7 @@ bool page_get(struct page *page, const struct domain *d)
 
     do {
         if ((page->state != PAGE_STATE_DOMAIN && page->state != PAGE_STATE_HEAP) ||
-            page->owner != d->id || count == 0 || count == UINT32_MAX) {
+            page->owner != d->page_owner || count == 0 || count == UINT32_MAX) {
             return false;
         }
     } while (!__atomic_compare_exchange_n(&page->used.count, &count, count + 1, true,

@@ -4,6 +4,7 @@
 #ifndef BULKHEAD_CONSOLE_H
 #define BULKHEAD_CONSOLE_H
 
+#include <stdarg.h>
 #include <bulkhead/types.h>
 
 enum log_level {
@@ -29,6 +30,7 @@ void log_message(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3
 
 // snprintf with the same format; always terminates; returns the length it would have needed.
 int format_string(char *buffer, size_t size, const char *format, ...) PRINTF_LIKE(3, 4);
+int format_string_args(char *buffer, size_t size, const char *format, va_list args);
 
 // Writes count bytes as they are, without prefix, to the serial port and the ring (domain 0's
 // console_io output, the loader's port 0xe9).

@@ -11,11 +11,12 @@
 
 #include <bulkhead/types.h> // before the public headers, which want stdint
 #include <xen/xen.h>
-#include <xen/errno.h>
+#include <bulkhead/errno.h>
 #include <xen/vcpu.h>
 
 #include <bulkhead/cpumask.h>
 #include <bulkhead/event_channel.h>
+#include <bulkhead/guest_area.h>
 #include <bulkhead/list.h>
 #include <bulkhead/rangeset.h>
 #include <bulkhead/spinlock.h>
@@ -46,8 +47,7 @@ struct vcpu {
 
     // Time accounting, by the scheduler on every state change (public RUNSTATE_ numbers).
     struct vcpu_runstate_info runstate;
-    void *runstate_area;      // registered by the guest: its lasting mapping, or NULL
-    struct page *runstate_page;
+    struct guest_area runstate_area, time_area; // copies that the guest registered
     struct vcpu_info *info;   // in shared_info, or a lasting mapping of the registered place
     struct page *info_page;   // referenced while registered
 
@@ -82,6 +82,7 @@ struct domain {
 
     // Memory; counts in frames, under page_lock.
     struct spinlock page_lock;
+    uint16_t page_owner; // struct page.owner of its frames: unlike the id never in use twice
     uint64_t total_pages, max_pages, shared_pages, outstanding_claim;
 
     struct shared_info *shared_info; // a heap page shown to the guest
@@ -93,6 +94,8 @@ struct domain {
     struct rangeset *irqs;      // GSIs it may bind
     struct cpupool *pool;
     int64_t time_offset_seconds; // wall clock against the host's
+    bool runstate_update_flag;   // VMASST_TYPE_runstate_update_flag: mark updates of runstate areas
+    void *sched;                 // the scheduler's per-domain data
     bool target_privileged_for_valid;
     domid_t target_privileged_for; // XEN_DOMCTL_set_target
     uint32_t destroy_stage;        // preemptible destruction
@@ -111,7 +114,7 @@ static inline void domain_hold(struct domain *d)
 }
 
 // The domain that a frame in use belongs to; the frame's existence keeps it alive.
-struct domain *domain_by_page_owner(domid_t id);
+struct domain *domain_by_page_owner(uint16_t owner);
 
 // As domain_get for "remote domain" arguments, with the right to act on it checked: itself, or
 // domain 0, or its device model. On failure *error is -ESRCH or -EPERM.
@@ -158,9 +161,16 @@ int domain_resume(struct domain *d);
 // Makes a guest wake or take notice of a pending event or interrupt. Any context.
 void vcpu_kick(struct vcpu *v);
 bool vcpu_runnable(const struct vcpu *v);
+// Blocks the current vcpu (SCHEDOP_block, HLT) unless something already waits for it.
+void vcpu_block(void);
+
+// The vcpu's timers (core/vcpu_op.c): prepared at creation (0 or -XEN_ENOMEM), killed at the end.
+int vcpu_timers_init(struct vcpu *v);
+void vcpu_timers_kill(struct vcpu *v);
 
 // Registers the guest's vcpu_info at a guest-physical address. 0 or -errno.
 int vcpu_register_info(struct vcpu *v, gfn_t gfn, unsigned int offset);
+struct vcpu_info *vcpu_default_info(struct vcpu *v); // where it is before registration
 void vcpu_release_registrations(struct vcpu *v); // vcpu_info and runstate area
 
 #define current_vcpu() (this_cpu()->current)

@@ -29,7 +29,7 @@ struct page {
             uint32_t private; // heap: the slab's word; domain: unused
         } used;
     };
-    uint16_t owner; // domid, for PAGE_STATE_DOMAIN
+    uint16_t owner; // struct domain.page_owner, for a domain's and for shared heap pages
     uint8_t order;  // of the free block that begins here
     uint8_t state;  // enum page_state
     uint8_t dirty;  // free block: holds old contents

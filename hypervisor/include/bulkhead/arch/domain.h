@@ -39,15 +39,14 @@ __attribute__((noreturn)) void arch_machine_shutdown(uint8_t reason);
 
 enum p2m_type {
     P2M_INVALID = 0,
-    P2M_RAM,        // the domain's own frame; the entry holds the frame's first reference
+    P2M_RAM,        // the domain's own frame
     P2M_RAM_RO,     // the same, guest may not write
-    P2M_FOREIGN,    // another domain's frame, with a reference
+    P2M_FOREIGN,    // another domain's frame
     P2M_FOREIGN_RO,
-    P2M_GRANT,      // mapped by grant; the grant table code holds the reference
+    P2M_GRANT,      // mapped by grant; p2m_lookup reports it as P2M_FOREIGN
     P2M_GRANT_RO,
     P2M_SHARED,     // a heap page shown to the guest (shared_info, grant table frames)
-    P2M_MMIO,       // device memory, not cached unless the guest says so
-    P2M_IDENTITY_RAM, // firmware memory shown one to one (ACPI tables)
+    P2M_MMIO,       // device or firmware memory that is nobody's frame
 };
 
 struct p2m_entry {
@@ -72,20 +71,26 @@ struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn);
 // write: only if the guest may write it. Put it by page_put (p2m_put_page).
 struct page *p2m_get_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type *type);
 void p2m_put_page(struct page *page);
-// Maps 2^order frames from gfn; what was there before is dropped as p2m_clear does. 0 or -errno
-// (-ENOMEM: nothing has changed).
+// Every entry for memory holds one reference on each of its frames, dropped when it goes. For
+// P2M_RAM and P2M_FOREIGN the caller's reference passes to the entry; for P2M_GRANT and P2M_SHARED
+// the entry takes one of its own and the caller keeps his.
+// Maps 2^order frames from gfn, order 0, 9 or 18; what was there before is dropped as p2m_clear
+// does. 0 or -errno (-ENOMEM: nothing has changed).
 int p2m_set(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum p2m_type type);
 // As p2m_set, but fails with -EEXIST when anything is mapped in the range.
 int p2m_set_new(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum p2m_type type);
 // Unmaps 2^order frames; TLBs and IOMMU are flushed before any reference is dropped.
 int p2m_clear(struct domain *d, gfn_t gfn, unsigned int order);
-// Unmaps gfn only if it maps mfn with this type; 0 or -ENOENT.
-int p2m_clear_match(struct domain *d, gfn_t gfn, mfn_t mfn, enum p2m_type type);
-// Between these, flushes are gathered: one at the end. Nest not. Holds the p2m lock.
+// Unmaps gfn only if it maps mfn; 0 or -ENOENT.
+int p2m_clear_match(struct domain *d, gfn_t gfn, mfn_t mfn);
+// Between these, flushes are gathered and references dropped at the end. Holds the p2m lock.
 void p2m_batch_begin(struct domain *d);
 void p2m_batch_end(struct domain *d);
 // Highest gfn mapped so far, for XENMEM_maximum_gpfn.
 uint64_t p2m_max_gfn(struct domain *d);
+// Drops everything that is mapped, when no vcpu runs and no device has access any more;
+// preemptible: 0 or -XEN_ERESTART.
+int p2m_release(struct domain *d);
 // Number of frames that the tables themselves take.
 uint64_t p2m_table_pages(struct domain *d);
 

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hardware-assisted vcpus: what the vendor-neutral code needs from svm/ (later vmx/), and what it
+// offers to the local APIC, the emulator and the hypercalls.
+#ifndef BULKHEAD_X86_HVM_H
+#define BULKHEAD_X86_HVM_H
+
+#include <bulkhead/types.h>
+
+struct domain;
+struct vcpu;
+struct vcpu_hvm_context;
+struct hvm_hw_cpu;
+
+enum hvm_segment {
+    SEGMENT_ES,
+    SEGMENT_CS,
+    SEGMENT_SS,
+    SEGMENT_DS,
+    SEGMENT_FS,
+    SEGMENT_GS,
+    SEGMENT_LDTR,
+    SEGMENT_TR,
+    SEGMENT_COUNT
+};
+
+// A segment register as the VMCB has it: attributes in 12 bits (type, S, DPL, P, AVL, L, D, G).
+struct segment {
+    uint16_t selector, attributes;
+    uint32_t limit;
+    uint64_t base;
+};
+
+struct table_register {
+    uint64_t base;
+    uint32_t limit;
+};
+
+// The registers that the vendor's structure holds. The pointers stay the vcpu's; values are valid
+// while the vcpu does not run.
+struct hvm_registers {
+    uint64_t cr0, cr2, cr3, cr4, efer, dr6, dr7;
+    struct segment segment[SEGMENT_COUNT];
+    struct table_register gdtr, idtr;
+    uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip, pat;
+};
+
+// The vendor's part (svm/).
+int hvm_vendor_init_cpu(void); // each CPU, before guests run; says in words what is missing
+int hvm_vcpu_create(struct vcpu *v);
+void hvm_vcpu_free(struct vcpu *v);
+void hvm_get_registers(struct vcpu *v, struct hvm_registers *out);
+void hvm_set_registers(struct vcpu *v, const struct hvm_registers *in);
+// cr0, cr3, cr4 and efer alone, for the guest table walk.
+void hvm_get_paging(const struct vcpu *v, uint64_t *cr0, uint64_t *cr3, uint64_t *cr4,
+                    uint64_t *efer);
+// Queues an exception for the next entry; error_code only for vectors that have one.
+void hvm_inject_exception(struct vcpu *v, uint8_t vector, uint32_t error_code);
+void hvm_inject_page_fault(struct vcpu *v, uint64_t address, uint32_t error_code);
+void hvm_vendor_set_tsc_offset(struct vcpu *v, uint64_t offset);
+
+// hvm.c
+void hvm_vcpu_init_signal(struct vcpu *v);               // INIT arrived (any CPU)
+void hvm_vcpu_start(struct vcpu *v, uint8_t sipi_vector); // STARTUP arrived
+void hvm_vcpu_nmi(struct vcpu *v);
+uint8_t hvm_code_bits(const struct hvm_registers *regs); // 16, 32 or 64
+
+// MSRs (msr.c): false means #GP.
+bool hvm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
+bool hvm_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
+
+// Emulated memory access at the current instruction (mmio.c): false means the domain crashed.
+bool hvm_emulate_mmio(struct vcpu *v, gpa_t address, bool write);
+// Fetches instruction bytes at rip; returns how many of the 15 are readable.
+size_t hvm_fetch_instruction(struct vcpu *v, uint8_t bytes[15]);
+
+// Ports (pio.c).
+void hvm_port_read(struct vcpu *v, uint16_t port, unsigned int size, uint64_t *value);
+void hvm_port_write(struct vcpu *v, uint16_t port, unsigned int size, uint64_t value);
+
+// State for the toolstack, in the public HVM context format (context.c).
+int hvm_context_save(struct domain *d, void *buffer, uint32_t *size); // size alone if buffer NULL
+int hvm_context_load(struct domain *d, const void *buffer, uint32_t size);
+int hvm_context_save_one(struct domain *d, uint32_t type, uint32_t instance, void *buffer,
+                         uint32_t *size);
+
+#define HVM_EXCEPTION_DB 1
+#define HVM_EXCEPTION_UD 6
+#define HVM_EXCEPTION_NM 7
+#define HVM_EXCEPTION_DF 8
+#define HVM_EXCEPTION_GP 13
+#define HVM_EXCEPTION_PF 14
+
+#endif

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Second-level tables of a domain: one 4-level radix tree that serves the processor's nested
+// paging and the AMD IOMMU alike. The operations are in bulkhead/arch/domain.h.
+#ifndef BULKHEAD_X86_P2M_H
+#define BULKHEAD_X86_P2M_H
+
+#include <bulkhead/spinlock.h>
+#include <bulkhead/types.h>
+
+struct domain;
+
+#define P2M_DEFERRED 128u
+
+struct p2m {
+    struct spinlock lock;
+    unsigned int lock_owner, lock_depth; // CPU number + 1; recursion by p2m_batch_begin
+    uint64_t *root;
+    uint64_t max_gfn;
+    uint64_t table_pages;
+    uint64_t flush_first, flush_last; // frames whose translation went away; none: first > last
+    // Raised by each flush; a vcpu that has seen an older one flushes on its next entry.
+    uint64_t tlb_generation;
+    unsigned int deferred_count;
+    struct {
+        uint64_t frame;
+        uint8_t order;
+        bool table; // a table page of ours rather than a mapped frame
+    } deferred[P2M_DEFERRED];
+    uint64_t release_cursor; // gfn up to which p2m_release has come
+};
+
+int p2m_create(struct domain *d);
+void p2m_free(struct domain *d);
+maddr_t p2m_root(const struct domain *d);
+
+#endif

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copies to and from guest memory, a frame at a time: translate, reference, map, copy, undo.
+// The reference keeps the frame alive while the guest or another domain changes the mapping.
+
+#include <bulkhead/arch/mm.h>
+#include <bulkhead/console.h>
+#include <bulkhead/cpu.h>
+#include <bulkhead/domain.h>
+#include <bulkhead/guest_access.h>
+#include <bulkhead/mapping.h>
+#include <bulkhead/page.h>
+#include <bulkhead/string.h>
+
+#define MAX_COPY (1UL << 20)
+
+// What to do with the bytes of one frame.
+struct transfer {
+    char *to;         // from the guest, when not NULL
+    const char *from; // to the guest, when not NULL; both NULL: zeroes to the guest
+};
+
+static int transfer_in_frame(struct domain *d, gpa_t at, size_t count, struct transfer *t)
+{
+    struct page *page = p2m_get_page(d, gpa_to_gfn(at), !t->to, NULL);
+    char *mapped, *guest;
+
+    if (!page) {
+        return -XEN_EFAULT;
+    }
+    mapped = map_frame(page_to_mfn(page));
+    guest = mapped + (at.a & (PAGE_SIZE - 1));
+    if (t->to) {
+        memcpy(t->to, guest, count);
+        t->to += count;
+    } else if (t->from) {
+        memcpy(guest, t->from, count);
+        t->from += count;
+    } else {
+        memset(guest, 0, count);
+    }
+    unmap_frame(mapped);
+    page_put(page);
+    return 0;
+}
+
+static int transfer_linear(gva_t at, size_t size, struct transfer t)
+{
+    struct vcpu *v = current_vcpu();
+    int error = size > MAX_COPY ? -XEN_EFAULT : 0;
+
+    while (size && !error) {
+        size_t count = MIN(size, PAGE_SIZE - (at.a & (PAGE_SIZE - 1)));
+        gpa_t gpa;
+
+        error = arch_walk_guest(v, at, !t.to, &gpa);
+        if (!error) {
+            error = transfer_in_frame(v->domain, gpa, count, &t);
+        }
+        at.a += count;
+        size -= count;
+    }
+    return error;
+}
+
+static int transfer_physical(struct domain *d, gpa_t at, size_t size, struct transfer t)
+{
+    int error = size > MAX_COPY ? -XEN_EFAULT : 0;
+
+    while (size && !error) {
+        size_t count = MIN(size, PAGE_SIZE - (at.a & (PAGE_SIZE - 1)));
+
+        error = transfer_in_frame(d, at, count, &t);
+        at.a += count;
+        size -= count;
+    }
+    return error;
+}
+
+int copy_from_guest(void *to, gva_t from, size_t size)
+{
+    return transfer_linear(from, size, (struct transfer){.to = to});
+}
+
+int copy_to_guest(gva_t to, const void *from, size_t size)
+{
+    return transfer_linear(to, size, (struct transfer){.from = from});
+}
+
+int clear_guest(gva_t to, size_t size)
+{
+    return transfer_linear(to, size, (struct transfer){0});
+}
+
+int copy_from_guest_physical(struct domain *d, void *to, gpa_t from, size_t size)
+{
+    return transfer_physical(d, from, size, (struct transfer){.to = to});
+}
+
+int copy_to_guest_physical(struct domain *d, gpa_t to, const void *from, size_t size)
+{
+    return transfer_physical(d, to, size, (struct transfer){.from = from});
+}
