@@ -16,7 +16,7 @@ struct vcpu;
 // Zeroed: nothing registered.
 struct guest_area {
     struct spinlock lock;
-    bool versioned_always; // registered by guest-physical address: readers expect update marks
+    bool versioned_always;     // registered by guest-physical address: readers expect update marks
     uint32_t size, first_size; // bytes in all, and in the first page
     uint8_t *part[2];          // lasting mappings; part[0] NULL: not registered
     struct page *page[2];      // references on the frames

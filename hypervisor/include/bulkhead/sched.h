@@ -12,6 +12,8 @@
 struct domain;
 struct vcpu;
 struct cpu;
+struct cpupool;
+struct vcpu_runstate_info;
 
 int sched_init(void);                 // boot CPU, before any vcpu
 int sched_cpu_online(struct cpu *cpu); // each CPU, before its cpu_loop
@@ -37,14 +39,19 @@ int sched_set_affinity(struct vcpu *v, const struct cpumask *hard, const struct 
 // Runstate accounting: moves v to RUNSTATE_ state at time t, and tells the guest's area.
 void runstate_change(struct vcpu *v, int state, ns_t t);
 void runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
+void runstate_publish(struct vcpu *v); // writes the guest's area, after it was registered
 
 int sched_domctl_op(struct domain *d, struct xen_domctl_scheduler_op *op);
 int sched_sysctl_op(struct xen_sysctl_scheduler_op *op);
-int sched_cpupool_op(struct xen_sysctl_cpupool_op *op);
+// *mask: the result that belongs into op->cpumap (INFO, FREEINFO), which the caller hands out.
+// -XEN_ERESTART: a CPU being removed is still busy; call again (from another CPU if it is this one).
+int sched_cpupool_op(struct xen_sysctl_cpupool_op *op, struct cpumask *mask);
 const char *sched_name(void);
 uint32_t sched_id(void);
 struct cpupool *cpupool_by_id(uint32_t id); // NULL: none
 uint32_t cpupool_id(const struct cpupool *pool);
+const struct cpumask *cpupool_cpus(const struct cpupool *pool);
+// Not for the current domain. 0, or -XEN_EBUSY if the pool has no CPU.
 int cpupool_move_domain(struct domain *d, struct cpupool *pool);
 void sched_dump(void);
 
