@@ -27,10 +27,10 @@ enum x86_immediate_kind {
 };
 
 #define OPCODE_IMMEDIATE_MASK 0x0f
-#define OPCODE_MODRM          0x10
-#define OPCODE_NOT_64         0x20 /* not in 64-bit code */
-#define OPCODE_STACK_64       0x40 /* operand size defaults to 8 in 64-bit code */
-#define OPCODE_DEFINED        0x80
+#define OPCODE_MODRM 0x10
+#define OPCODE_NOT_64 0x20   /* not in 64-bit code */
+#define OPCODE_STACK_64 0x40 /* operand size defaults to 8 in 64-bit code */
+#define OPCODE_DEFINED 0x80
 
 extern const uint8_t x86_opcodes_one_byte[256];
 extern const uint8_t x86_opcodes_0f[256];
