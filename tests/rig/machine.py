@@ -17,6 +17,8 @@ import time
 
 import pexpect
 
+import qmp
+
 RIG = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(RIG))
 IMAGES = os.path.join(TOP, "out", "rig")
@@ -114,14 +116,41 @@ def build_images():
     subprocess.run(["make", "-s", "-C", RIG, "images"], check=True)
 
 
+class Transcript:
+    """All that a console said: in memory, and in a file when one is named."""
+
+    def __init__(self, path=None):
+        self.text = ""
+        self.file = None
+        self.echo = None
+        if path:
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+            self.file = open(path, "w", encoding="utf-8", errors="replace")
+
+    def write(self, text):
+        self.text += text
+        for stream in (self.file, self.echo):
+            if stream is not None:
+                stream.write(text)
+                stream.flush()
+
+    def flush(self):
+        """Nothing is held back; pexpect calls this after each write."""
+
+    def close(self):
+        if self.file is not None:
+            self.file.close()
+
+
 class Machine:
     """One run of an emulated machine; use it in a with statement."""
 
     def __init__(self, configuration):
         self.configuration = configuration
         self.console = None
+        self.monitor = None
         self.lock = None
-        self.log = None
+        self.transcript = Transcript(configuration.log)
         self.commands = 0
 
     def __enter__(self):
@@ -136,29 +165,28 @@ class Machine:
         self.make_scratch_disks()
         self.lock = open(LOCK, "a", encoding="utf-8")
         fcntl.flock(self.lock, fcntl.LOCK_EX)
-        if self.configuration.log:
-            os.makedirs(os.path.dirname(os.path.abspath(self.configuration.log)), exist_ok=True)
-            self.log = open(self.configuration.log, "w", encoding="utf-8", errors="replace")
-        command = self.configuration.qemu_command()
+        self.monitor = qmp.Monitor()
+        command = self.configuration.qemu_command() + self.monitor.qemu_arguments()
         self.console = pexpect.spawn(
             command[0],
             command[1:],
             encoding="utf-8",
             codec_errors="replace",
             echo=False,
-            logfile=None,
             maxread=65536,
             dimensions=(50, 250),
         )
-        self.console.logfile_read = self.log
+        self.console.logfile_read = self.transcript
         self.console.delaybeforesend = None
+        self.monitor.connect()
 
     def close(self):
         """Powers the machine off at once and gives up the lock."""
         if self.console is not None:
             self.console.close(force=True)
-        if self.log is not None:
-            self.log.close()
+        if self.monitor is not None:
+            self.monitor.close()
+        self.transcript.close()
         if self.lock is not None:
             self.lock.close()
 
@@ -209,21 +237,19 @@ class Machine:
             raise MachineError(f"{command}: exit status {status}\n{output}")
         return output
 
-    def wait_power_off(self, timeout=120):
-        """Waits for the machine to go off (or, with -no-reboot, to restart)."""
-        self.expect_end(timeout)
-
     def expect_end(self, timeout):
+        """Waits until the machine is off (with -no-reboot a restart, too, ends it); says why."""
         try:
             self.console.expect(pexpect.EOF, timeout=timeout)
         except pexpect.TIMEOUT:
             tail = (self.console.before or "")[-3000:]
             raise MachineError(f"the machine still runs; last on its console:\n{tail}") from None
+        return self.monitor.shutdown_reason()
 
     def interact(self):
         """Hands the console to the person at the terminal until QEMU ends."""
         self.console.sendline("stty echo; PS1='dom0# '")
-        self.console.logfile_read = None
+        self.transcript.echo = None
         self.console.interact(escape_character="\x1d")
 
 

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Domain 0 reaches its shell on machines of several sizes, and sees what it was given."""
+
+import pytest
+
+
+@pytest.mark.parametrize("cpus, memory", [(1, 2048), (2, 4096), (4, 8192)])
+def test_dom0_reaches_its_shell(boot, cpus, memory):
+    with boot(cpus=cpus, memory=memory) as dom0:
+        dom0.wait_shell()
+        assert dom0.check("nproc").strip() == str(cpus)
+        assert "DOM0-FAILED" not in dom0.transcript.text
+        # total_memory is the machine's, give or take what firmware keeps.
+        total = int(dom0.check("xl info total_memory"))
+        assert memory - 16 <= total <= memory
+
+
+def test_dom0_memory_is_as_asked(boot):
+    with boot(dom0_memory=768) as dom0:
+        dom0.wait_shell()
+        assert dom0.check("xl list 0 | awk 'NR == 2 {print $3}'").strip() in ("767", "768")
+
+
+def test_dom0_vcpus_are_as_asked(boot):
+    with boot(hypervisor_options="dom0_max_vcpus=1") as dom0:
+        dom0.wait_shell()
+        assert dom0.check("nproc").strip() == "1"
+        assert dom0.check("xl vcpu-list 0 | wc -l").strip() == "2"

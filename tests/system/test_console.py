@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The serial console: the hypervisor's own keys, and domain 0's shell under load."""
+
+import time
+
+CTRL_A = "\x01"
+
+
+def switch_input(dom0):
+    """Three times ctrl-a hands the keyboard to the next of domain 0 and the hypervisor."""
+    for _ in range(3):
+        dom0.console.send(CTRL_A)
+        time.sleep(0.1)
+
+
+def test_debug_keys_from_the_console(dom0):
+    switch_input(dom0)
+    dom0.expect("(?i)input to (Xen|Bulkhead)", 20)
+    dom0.console.send("h")
+    dom0.expect("(?i)key 'd'|'d' ", 20)
+    switch_input(dom0)
+    dom0.expect("(?i)input to DOM0", 20)
+    dom0.check("true")
+
+
+def test_hot_loops_do_not_starve_the_console(dom0):
+    dom0.check("for i in $(seq $(($(nproc) * 2))); do (while :; do :; done) & done")
+    for _ in range(5):
+        begin = time.monotonic()
+        assert dom0.check("echo alive", timeout=30).strip() == "alive"
+        assert time.monotonic() - begin < 10
+    dom0.check("xl list", timeout=60)
+    dom0.check("kill $(jobs -p)")
