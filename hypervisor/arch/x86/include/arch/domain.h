@@ -24,6 +24,7 @@ struct arch_domain {
     struct cpuid_policy *policy;
     uint64_t hvm_params[64];
     uint32_t emulation_flags; // XEN_X86_EMU_*
+    uint8_t *port_permissions; // bitmap as SVM has it: a set bit intercepts; NULL: all do
     uint8_t callback_vector;  // HVM_PARAM_CALLBACK_IRQ by vector; 0: none
     uint32_t tsc_mode;
     uint64_t pages_for_tables; // the toolstack's paging pool size, frames
@@ -37,7 +38,15 @@ struct arch_vcpu {
     struct svm_vcpu *svm;
     struct vlapic *vlapic;
     uint8_t upcall_vector; // HVMOP_set_evtchn_upcall_vector; 0: none
-    bool io_completion_pending;
+    bool waiting_for_startup; // between INIT and STARTUP
+    uint8_t startup_vector;
+    uint32_t startup_request; // atomic: STARTUP_*
+    uint64_t msr_misc_enable;
+    struct fetch_cache {
+        uint64_t cr3, page; // guest linear page that was translated under cr3; page 1: none
+        uint64_t generation; // of the p2m then
+        mfn_t mfn;
+    } fetch;
 };
 
 #endif

@@ -57,13 +57,31 @@ void hvm_get_paging(const struct vcpu *v, uint64_t *cr0, uint64_t *cr3, uint64_t
 // Queues an exception for the next entry; error_code only for vectors that have one.
 void hvm_inject_exception(struct vcpu *v, uint8_t vector, uint32_t error_code);
 void hvm_inject_page_fault(struct vcpu *v, uint64_t address, uint32_t error_code);
+void hvm_get_segment(struct vcpu *v, enum hvm_segment s, struct segment *out);
 void hvm_vendor_set_tsc_offset(struct vcpu *v, uint64_t offset);
+uint64_t hvm_vendor_tsc_offset(const struct vcpu *v);
+void hvm_vendor_use_ports(struct vcpu *v); // after domain.arch.port_permissions was made
 
 // hvm.c
 void hvm_vcpu_init_signal(struct vcpu *v);               // INIT arrived (any CPU)
 void hvm_vcpu_start(struct vcpu *v, uint8_t sipi_vector); // STARTUP arrived
 void hvm_vcpu_nmi(struct vcpu *v);
+bool hvm_nmi_pending(const struct vcpu *v);
 uint8_t hvm_code_bits(const struct hvm_registers *regs); // 16, 32 or 64
+void hvm_handle_startup(struct vcpu *v); // on v's own CPU, when startup_request is set
+// The vcpu stops until it is started again; when it was the last one the domain powers off.
+void hvm_vcpu_down(struct vcpu *v);
+// Puts the vcpu into the state that the PVH ABI defines, at a 32-bit entry point.
+void hvm_set_pvh_entry(struct vcpu *v, uint32_t entry, uint32_t start_info);
+// Maps what a domain may reach but is only mapped when touched (domain 0: firmware and device
+// memory without an owner). False: nothing to map.
+bool hvm_map_on_demand(struct domain *d, gfn_t gfn);
+// One step of INS or OUTS (all of a REP's, bounded). False: #GP.
+bool hvm_emulate_string_io(struct vcpu *v, uint16_t port, unsigned int size, bool in, bool rep,
+                           uint64_t next_rip);
+
+#define STARTUP_INIT 1u
+#define STARTUP_SIPI 2u
 
 // MSRs (msr.c): false means #GP.
 bool hvm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// FPU and extended state, switched as a whole with the vcpu: the hypervisor's own code uses none
+// of it. Saving and loading is done under the full XCR0, so that components that a guest has
+// switched off for a moment are neither lost nor left over for the next guest.
+
+#include <bulkhead/console.h>
+#include <bulkhead/domain.h>
+#include <bulkhead/heap.h>
+#include <bulkhead/string.h>
+#include <x86/cpuid.h>
+#include <x86/extended_state.h>
+#include <x86/registers.h>
+
+#define CPUID_1_ECX_XSAVE (1u << 26)
+#define XCR0_X87 1UL
+#define XCR0_SSE 2UL
+#define XCR0_AVX 4UL
+#define XCR0_AVX512 0xe0UL
+#define LEGACY_SIZE 512u
+#define FCW_OFFSET 0u
+#define MXCSR_OFFSET 24u
+
+static uint64_t mask; // 0: FXSAVE only
+static unsigned int area_order;
+
+static void write_xcr0(uint64_t value)
+{
+    __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+int extended_state_init_cpu(void)
+{
+    struct cpuid_leaf leaf;
+    uint64_t found;
+
+    write_cr0(read_cr0() & ~(uint64_t)(CR0_TS | CR0_EM));
+    write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
+    if (!(cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE)) {
+        return mask ? -XEN_ENODEV : 0;
+    }
+    write_cr4(read_cr4() | CR4_OSXSAVE);
+    leaf = cpuid(0xd, 0);
+    found = (leaf.eax | (uint64_t)leaf.edx << 32) & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
+    if (mask && found != mask) {
+        log_error("this CPU's extended state (%lx) differs from the first CPU's (%lx)", found,
+                  mask);
+        return -XEN_ENODEV;
+    }
+    mask = found;
+    write_xcr0(mask);
+    while (PAGE_SIZE << area_order < cpuid(0xd, 0).ebx) {
+        area_order++;
+    }
+    return 0;
+}
+
+uint64_t extended_state_mask(void)
+{
+    return mask;
+}
+
+void *extended_state_alloc(void)
+{
+    char *area = heap_alloc_pages(area_order, 0);
+
+    if (area) {
+        *(uint16_t *)(area + FCW_OFFSET) = 0x37f;
+        *(uint32_t *)(area + MXCSR_OFFSET) = 0x1f80;
+        if (mask) {
+            *(uint64_t *)(area + LEGACY_SIZE) = XCR0_X87 | XCR0_SSE; // XSTATE_BV
+        }
+    }
+    return area;
+}
+
+void extended_state_free(void *area)
+{
+    heap_free_pages(area, area_order);
+}
+
+void extended_state_save(void *area)
+{
+    if (mask) {
+        write_xcr0(mask);
+        __asm__ volatile("xsave64 (%0)"
+                         :
+                         : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+                         : "memory");
+    } else {
+        __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+    }
+}
+
+void extended_state_load(const void *area, uint64_t xcr0)
+{
+    if (mask) {
+        write_xcr0(mask);
+        __asm__ volatile("xrstor64 (%0)"
+                         :
+                         : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+                         : "memory");
+        write_xcr0(xcr0);
+    } else {
+        __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+    }
+}
+
+bool extended_state_set_xcr0(uint64_t value)
+{
+    // x87 always; AVX needs SSE; the AVX-512 components come together and need AVX.
+    if (!mask || value & ~mask || !(value & XCR0_X87) ||
+        ((value & XCR0_AVX) && !(value & XCR0_SSE)) ||
+        ((value & XCR0_AVX512) && ((value & XCR0_AVX512) != XCR0_AVX512 || !(value & XCR0_AVX)))) {
+        return false;
+    }
+    write_xcr0(value);
+    return true;
+}
