@@ -38,11 +38,11 @@ int acpi_init(maddr_t rsdp)
     int error = acpi_directory_read(&machine_reader, rsdp.a, &acpi_directory);
 
     if (error) {
-        log_error("ACPI: no usable tables (RSDP at 0x%llx)\n", (unsigned long long)rsdp.a);
+        log_error("ACPI: no usable tables (RSDP at 0x%llx)", (unsigned long long)rsdp.a);
         return error;
     }
     acpi_parse(&machine_reader, &acpi_directory, &acpi_info);
-    log_info("ACPI: %u tables, %u processors, %u I/O APICs\n", acpi_directory.count,
+    log_info("ACPI: %u tables, %u processors, %u I/O APICs", acpi_directory.count,
              acpi_info.cpu_count, acpi_info.io_apic_count);
     return 0;
 }

@@ -41,7 +41,7 @@ static void for_each_entry(struct acpi_bytes table, size_t start, const char *na
         size_t length = table.data[offset + 1];
 
         if (length < 2 || length > table.length - offset) {
-            log_warning("ACPI: %s ends in a broken entry at offset %u\n", name,
+            log_warning("ACPI: %s ends in a broken entry at offset %u", name,
                         (unsigned int)offset);
             return;
         }
@@ -49,7 +49,7 @@ static void for_each_entry(struct acpi_bytes table, size_t start, const char *na
             if (length >= minimum[type]) {
                 parse(type, (struct acpi_bytes){table.data + offset, length}, info);
             } else {
-                log_warning("ACPI: %s entry at offset %u is too short\n", name,
+                log_warning("ACPI: %s entry at offset %u is too short", name,
                             (unsigned int)offset);
             }
         }
@@ -90,11 +90,11 @@ static void add_io_apic(struct acpi_info *info, struct acpi_bytes entry)
     };
 
     if (io_apic.address == 0 || io_apic.address % 16) {
-        log_warning("ACPI: I/O APIC %u at 0x%x is impossible\n", io_apic.id, io_apic.address);
+        log_warning("ACPI: I/O APIC %u at 0x%x is impossible", io_apic.id, io_apic.address);
         return;
     }
     if (info->io_apic_count == ACPI_MAX_IO_APICS) {
-        log_warning("ACPI: more than %u I/O APICs\n", ACPI_MAX_IO_APICS);
+        log_warning("ACPI: more than %u I/O APICs", ACPI_MAX_IO_APICS);
         return;
     }
     info->io_apics[info->io_apic_count++] = io_apic;
@@ -192,7 +192,7 @@ void acpi_parse_madt(struct acpi_bytes table, struct acpi_info *info)
     for_each_entry(table, MADT_ENTRIES, "MADT", minimum, ARRAY_SIZE(minimum), parse_madt_entry,
                    info);
     if (info->cpus_ignored) {
-        log_warning("ACPI: %u processors beyond the first %u are not used\n", info->cpus_ignored,
+        log_warning("ACPI: %u processors beyond the first %u are not used", info->cpus_ignored,
                     MAX_CPUS);
     }
 }
@@ -221,7 +221,7 @@ static void add_memory_affinity(struct acpi_info *info, struct acpi_bytes entry)
         return;
     }
     if (affinity.start + affinity.size < affinity.start) {
-        log_warning("ACPI: SRAT memory at 0x%llx wraps around\n",
+        log_warning("ACPI: SRAT memory at 0x%llx wraps around",
                     (unsigned long long)affinity.start);
         return;
     }

@@ -88,7 +88,7 @@ static void *copy_table(const struct acpi_reader *reader, const char *signature,
     }
     if (!read_memory(reader, address, copy, length) || !signature_is(copy, signature) ||
         acpi_field((struct acpi_bytes){copy, length}, 4, 4) != length || acpi_sum(copy, length)) {
-        log_warning("ACPI: %.4s at 0x%llx is damaged: not used\n", signature,
+        log_warning("ACPI: %.4s at 0x%llx is damaged: not used", signature,
                     (unsigned long long)address);
         heap_free(copy);
         return NULL;
@@ -136,7 +136,7 @@ void acpi_directory_add(const struct acpi_reader *reader, uint64_t address,
         }
     }
     if (directory->count == ACPI_MAX_TABLES) {
-        log_warning("ACPI: more than %u tables: the rest is not used\n", ACPI_MAX_TABLES);
+        log_warning("ACPI: more than %u tables: the rest is not used", ACPI_MAX_TABLES);
         return;
     }
     if (!read_memory(reader, address, header, sizeof(header))) {
@@ -146,7 +146,7 @@ void acpi_directory_add(const struct acpi_reader *reader, uint64_t address,
     if (!printable(header, 4) || length > MAX_LISTED_LENGTH ||
         length < (signature_is(header, "FACS") ? FACS_MIN_LENGTH : HEADER_LENGTH) ||
         !range_possible(address, length)) {
-        log_warning("ACPI: no table at 0x%llx\n", (unsigned long long)address);
+        log_warning("ACPI: no table at 0x%llx", (unsigned long long)address);
         return;
     }
     table = &directory->tables[directory->count++];
@@ -176,7 +176,7 @@ static int read_root(const struct acpi_reader *reader, uint64_t address, const c
     memcpy(directory->oem, copy + 8, sizeof(directory->oem));
     for (size_t offset = HEADER_LENGTH; offset + entry_size <= length; offset += entry_size) {
         if (directory->count == ACPI_MAX_TABLES) {
-            log_warning("ACPI: more than %u tables: the rest is not used\n", ACPI_MAX_TABLES);
+            log_warning("ACPI: more than %u tables: the rest is not used", ACPI_MAX_TABLES);
             break;
         }
         acpi_directory_add(
@@ -340,12 +340,12 @@ static void parse_mcfg(struct acpi_bytes mcfg, struct acpi_info *info)
 
         if (segment.start_bus > segment.end_bus || segment.base % (1u << 20) ||
             !range_possible(segment.base, (segment.end_bus + 1ull) << 20)) {
-            log_warning("ACPI: MCFG entry at offset %u is impossible: not used\n",
+            log_warning("ACPI: MCFG entry at offset %u is impossible: not used",
                         (unsigned int)offset);
             continue;
         }
         if (info->mcfg_count == ACPI_MAX_MCFG_SEGMENTS) {
-            log_warning("ACPI: more than %u MCFG segments\n", ACPI_MAX_MCFG_SEGMENTS);
+            log_warning("ACPI: more than %u MCFG segments", ACPI_MAX_MCFG_SEGMENTS);
             return;
         }
         info->mcfg[info->mcfg_count++] = segment;

@@ -30,7 +30,7 @@ unsigned int ioapic_count(void);
 const struct ioapic_info *ioapic_get(unsigned int index);
 
 // Routes a line to handler(data), unmasked. A level-triggered line is masked when it fires, until
-// ioapic_unmask. 0; -XEN_ENOENT: no such line; -XEN_EBUSY: bound or reserved; -XEN_ENOSPC: out of
+// ioapic_unmask. 0; -XEN_ENOENT: no such line; -XEN_EBUSY: bound already; -XEN_ENOSPC: out of
 // vectors.
 int ioapic_bind(uint32_t gsi, bool level, bool active_low, void (*handler)(void *data), void *data);
 // Masks and frees the line; the handler is not running any more on return.
@@ -38,10 +38,12 @@ void ioapic_unbind(uint32_t gsi);
 // No effect on a line that is not bound. Level-triggered: unmask says that the line was served.
 void ioapic_mask(uint32_t gsi);
 void ioapic_unmask(uint32_t gsi);
+// Changes a bound line's trigger and polarity, unmasked then. 0; -XEN_ENOENT: not bound.
+int ioapic_set_trigger(uint32_t gsi, bool level, bool active_low);
 // Moves a bound line's interrupts. 0 or -errno as irq_set_affinity; -XEN_ENOENT: not bound.
 int ioapic_set_affinity(uint32_t gsi, unsigned int cpu);
 
-// Keeps a line for the hypervisor (or for nobody): ioapic_bind_guest refuses it.
+// Keeps a line for the hypervisor (or for nobody): ioapic_bind_guest refuses it. At boot.
 void ioapic_reserve(uint32_t gsi);
 // As ioapic_bind, for a domain's virtual interrupt controller: -XEN_EPERM for reserved lines.
 int ioapic_bind_guest(uint32_t gsi, bool level, bool active_low, void (*handler)(void *data),

@@ -16,11 +16,11 @@ struct hvm_hw_lapic_regs;
 #define VLAPIC_DEFAULT_BASE 0xfee00000ul
 #define VLAPIC_BUS_CYCLE_NS 10u // the timer's input clock: 100 MHz
 
-#define VLAPIC_MSR_BASE         0x1bu // IA32_APIC_BASE
+#define VLAPIC_MSR_BASE 0x1bu // IA32_APIC_BASE
 #define VLAPIC_MSR_TSC_DEADLINE 0x6e0u
 #define VLAPIC_MSR_X2APIC_FIRST 0x800u
-#define VLAPIC_MSR_X2APIC_LAST  0x8ffu
-#define VLAPIC_MSR_X2APIC_EOI   0x80bu
+#define VLAPIC_MSR_X2APIC_LAST 0x8ffu
+#define VLAPIC_MSR_X2APIC_EOI 0x80bu
 
 // Delivery modes of interrupt messages (I/O APIC entries, MSI data, ICR).
 enum vlapic_delivery {
@@ -55,16 +55,19 @@ struct vlapic {
 
     struct vcpu *vcpu;
     uint64_t base; // IA32_APIC_BASE
-    uint32_t id, ldr, dfr, svr;
+    uint32_t ldr, dfr, svr;
     uint32_t esr, esr_pending; // pending: atomic
+    uint32_t arbitration;      // of vcpu 0 only: where lowest priority begins to look; atomic
     uint64_t icr;
     uint32_t lvt[VLAPIC_LVT_COUNT];
 
+    // The lock covers the timer's state, which the timer's callback changes from another CPU.
+    struct spinlock timer_lock;
     uint32_t timer_initial, timer_divide; // registers TMICT and TDCR
-    ns_t timer_period;                    // of the whole initial count
     ns_t timer_expires;                   // 0: not running
-    uint64_t tsc_deadline;
+    uint64_t tsc_deadline;                // 0: not armed
     struct timer timer;
+
     struct io_handler page; // of vcpu 0 only: the domain's xAPIC page
 };
 
@@ -135,10 +138,7 @@ void vlapic_save(struct vcpu *v, struct hvm_hw_lapic *state, struct hvm_hw_lapic
 int vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *state,
                 const struct hvm_hw_lapic_regs *registers);
 
-// What the virtual local APIC needs from the HVM code. Any context, any CPU.
-void hvm_vcpu_init_signal(struct vcpu *v);                // INIT: the vcpu waits for a startup IPI
-void hvm_vcpu_start(struct vcpu *v, uint8_t sipi_vector); // ignored unless it waits for one
-void hvm_vcpu_nmi(struct vcpu *v);
+// What the virtual local APIC needs from the HVM code besides x86/hvm.h's signals.
 uint64_t hvm_guest_tsc(struct vcpu *v);                   // now
 ns_t hvm_tsc_to_time(struct vcpu *v, uint64_t guest_tsc); // system time of a guest TSC value
 
