@@ -41,16 +41,14 @@ static void for_each_entry(struct acpi_bytes table, size_t start, const char *na
         size_t length = table.data[offset + 1];
 
         if (length < 2 || length > table.length - offset) {
-            log_warning("ACPI: %s ends in a broken entry at offset %u", name,
-                        (unsigned int)offset);
+            log_warning("ACPI: %s ends in a broken entry at offset %u", name, (unsigned int)offset);
             return;
         }
         if (type < types && minimum[type]) {
             if (length >= minimum[type]) {
                 parse(type, (struct acpi_bytes){table.data + offset, length}, info);
             } else {
-                log_warning("ACPI: %s entry at offset %u is too short", name,
-                            (unsigned int)offset);
+                log_warning("ACPI: %s entry at offset %u is too short", name, (unsigned int)offset);
             }
         }
         offset += length;
@@ -221,8 +219,7 @@ static void add_memory_affinity(struct acpi_info *info, struct acpi_bytes entry)
         return;
     }
     if (affinity.start + affinity.size < affinity.start) {
-        log_warning("ACPI: SRAT memory at 0x%llx wraps around",
-                    (unsigned long long)affinity.start);
+        log_warning("ACPI: SRAT memory at 0x%llx wraps around", (unsigned long long)affinity.start);
         return;
     }
     if (info->memory_affinity_count < ACPI_MAX_MEMORY_AFFINITIES) {

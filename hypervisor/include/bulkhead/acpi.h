@@ -9,13 +9,13 @@
 #include <bulkhead/cpumask.h>
 #include <bulkhead/types.h>
 
-#define ACPI_MAX_TABLES            128u
-#define ACPI_MAX_IO_APICS          32u
-#define ACPI_MAX_OVERRIDES         32u
-#define ACPI_MAX_NMI_SOURCES       64u
-#define ACPI_MAX_MCFG_SEGMENTS     32u
+#define ACPI_MAX_TABLES 128u
+#define ACPI_MAX_IO_APICS 32u
+#define ACPI_MAX_OVERRIDES 32u
+#define ACPI_MAX_NMI_SOURCES 64u
+#define ACPI_MAX_MCFG_SEGMENTS 32u
 #define ACPI_MAX_MEMORY_AFFINITIES 64u
-#define ACPI_ANY_CPU               0xffffffffu // acpi_nmi_source.acpi_id: every CPU
+#define ACPI_ANY_CPU 0xffffffffu // acpi_nmi_source.acpi_id: every CPU
 
 struct acpi_cpu {
     uint32_t apic_id;
