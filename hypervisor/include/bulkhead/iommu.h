@@ -17,7 +17,6 @@ struct interrupt_target {
     uint8_t vector;
     uint8_t delivery_mode; // as in a message: 0 fixed, 1 lowest priority, 4 NMI
     bool logical;
-    bool level; // I/O APIC lines only
 };
 
 // What a device writes to raise an interrupt.
@@ -27,15 +26,15 @@ struct msi_message {
 };
 
 // Finds the IOMMUs (ACPI IVRS), quarantines every function and turns translation and interrupt
-// remapping on. After pci_init and irq_init, before domain 0 and before any I/O APIC line is
-// unmasked. 0; -XEN_ENODEV with a plain message when there is none, -XEN_EINVAL with a message when
+// remapping on. After pci_init, irq_init and ioapic_init, before domain 0 (I/O APIC lines that are
+// bound already are routed anew). 0; -XEN_ENODEV with a plain message when there is none, -XEN_EINVAL with a message when
 // the tables lie, -XEN_EIO when the hardware does not answer, -XEN_ENOMEM.
 int iommu_init(void);
 bool iommu_enabled(void);
 // Whether one IOMMU translates for the function.
 bool iommu_covers(const struct pci_device *pdev);
 
-// Gives a function's DMA to d: it walks d's p2m. Its interrupts are blocked until they are set up.
+// Makes d the owner of a function and gives its DMA to d: it walks d's p2m. Its interrupts are blocked until they are set up.
 // Creates d->arch.iommu at the first device. 0, -XEN_ENODEV, -XEN_EBUSY, -XEN_ENOMEM.
 int iommu_assign(struct domain *d, struct pci_device *pdev);
 // To quarantine; returns when no DMA or interrupt of it is under way.
@@ -58,12 +57,8 @@ void iommu_irq_set(struct pci_device *pdev, unsigned int index,
                    const struct interrupt_target *target, struct msi_message *message);
 void iommu_irq_block(struct pci_device *pdev, unsigned int index);
 
-// I/O APIC lines. Sets up the remapping of a pin and gives what its redirection entry must hold in
-// place of vector, delivery mode and destination (polarity, trigger mode, mask are the caller's).
-// Without IOMMU: the plain encoding. *vector is the value in the entry's vector field, which is
-// what an EOI of a level line has to name. 0 or -XEN_ENODEV (no IOMMU knows this I/O APIC).
-int iommu_ioapic_set(uint8_t ioapic_id, unsigned int pin, const struct interrupt_target *target,
-                     uint64_t *entry, uint8_t *vector);
+// The message for a target without remapping, for the IOMMU's own interrupt.
+void iommu_plain_message(const struct interrupt_target *target, struct msi_message *message);
 
 // Debug key: what the IOMMUs are doing.
 void iommu_dump(void);

@@ -7,7 +7,6 @@
 #ifndef BULKHEAD_PCI_H
 #define BULKHEAD_PCI_H
 
-#include <bulkhead/list.h>
 #include <bulkhead/spinlock.h>
 #include <bulkhead/types.h>
 
@@ -63,13 +62,13 @@ struct pci_bar {
 };
 
 struct pci_device {
-    struct list link; // in the list of all functions
+    struct pci_device *next;      // in the list of all functions
+    struct pci_device *hash_next; // functions whose addresses share a bucket
     pci_sbdf_t sbdf;
     uint16_t vendor, device;
     uint32_t class_code;  // base class << 16 | subclass << 8 | interface
     uint8_t header_type;  // without the multi-function bit: 0 function, 1 bridge, 2 cardbus
     bool is_pcie;
-    bool is_virtual_function;
     uint8_t pcie_type;    // device/port type of the PCIe capability
     uint8_t subordinate, secondary; // bridges: bus numbers as found
     uint16_t config_size; // 256 or 4096
@@ -82,6 +81,7 @@ struct pci_device {
     struct pci_bar rom;
     bool hidden;  // by hide=, or the hypervisor's own: no domain ever gets or sees it
     bool removed; // reported gone; comes back by pci_device_add
+    bool is_iommu; // an IOMMU's own function: hidden
 
     struct spinlock lock; // all below
     struct domain *owner; // NULL: nobody, quarantined
@@ -126,12 +126,9 @@ int pci_init(void);
 struct pci_device *pci_device_find(pci_sbdf_t sbdf);
 // All functions in the order in which they were found; NULL to begin, NULL at the end.
 struct pci_device *pci_device_next(struct pci_device *after);
-// Calls fn for each until it returns non-zero, which is returned.
-int pci_for_each_device(int (*fn)(struct pci_device *pdev, void *data), void *data);
-
 // A function that domain 0 says is there now (PHYSDEVOP_pci_device_add): looked at again, owned by
 // domain 0 unless hidden. 0, -XEN_ENODEV when configuration space shows nothing, -XEN_ENOMEM.
-int pci_device_add(pci_sbdf_t sbdf, bool is_virtual_function);
+int pci_device_add(pci_sbdf_t sbdf);
 int pci_device_remove(pci_sbdf_t sbdf); // 0 or -XEN_ENODEV
 
 // Marks a function as the hypervisor's (serial card, IOMMU): before domain 0 is built.

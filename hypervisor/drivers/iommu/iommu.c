@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// The vendor-neutral part of DMA and interrupt remapping: the option, who owns which function,
+// and the choice of the driver. pci_device.lock covers a function's owner; the drivers have locks
+// of their own for what they share.
+#include <bulkhead/cmdline.h>
+#include <bulkhead/console.h>
+#include <bulkhead/errno.h>
+#include <bulkhead/heap.h>
+#include <bulkhead/string.h>
+
+#include "iommu_private.h"
+
+bool iommu_verbose, iommu_debug;
+
+static const struct iommu_ops *ops;
+static bool refused_off;
+
+static int apply_word(const char *word, size_t length)
+{
+    if (length == 3 && !strncmp(word, "off", 3)) {
+        refused_off = true;
+    } else if (length == 2 && !strncmp(word, "no", 2)) {
+        refused_off = true;
+    } else if (length == 7 && !strncmp(word, "verbose", 7)) {
+        iommu_verbose = true;
+    } else if (length == 5 && !strncmp(word, "debug", 5)) {
+        iommu_verbose = iommu_debug = true;
+    } else if (!(length == 2 && !strncmp(word, "on", 2)) && length != 0) {
+        return -XEN_EINVAL;
+    }
+    return 0;
+}
+
+// iommu=[on|off][,verbose][,debug]
+static int parse_iommu(const char *value)
+{
+    for (;;) {
+        const char *comma = strchr(value, ',');
+        size_t length = comma ? (size_t)(comma - value) : strlen(value);
+        int error = apply_word(value, length);
+
+        if (error || !comma) {
+            return error;
+        }
+        value = comma + 1;
+    }
+}
+
+CMDLINE_OPTION(iommu, .name = "iommu", .parse = parse_iommu);
+
+int iommu_init(void)
+{
+    int error;
+
+    if (refused_off) {
+        log_warning("IOMMU: iommu=off is refused: domain 0 gets devices only behind an IOMMU");
+    }
+    error = amd_iommu_init(&ops);
+    if (error == -XEN_ENODEV) {
+        log_error("IOMMU: this machine has no IOMMU that Bulkhead can use (ACPI has no IVRS "
+                  "table); it is required");
+    } else if (error) {
+        log_error("IOMMU: could not be set up (error %d)", error);
+    } else {
+        log_info("IOMMU: %s in use, with interrupt remapping", ops->name);
+    }
+    return error;
+}
+
+bool iommu_enabled(void)
+{
+    return ops != NULL;
+}
+
+bool iommu_covers(const struct pci_device *pdev)
+{
+    return ops && ops->covers(pdev);
+}
+
+// Bridges and host bridges start no transactions of their own that a domain could choose.
+static bool needs_no_translation(const struct pci_device *pdev)
+{
+    return pdev->class_code >> 16 == 0x06;
+}
+
+static int create_domain(struct domain *d)
+{
+    struct iommu_domain *domain = heap_new(struct iommu_domain);
+
+    if (!domain) {
+        return -XEN_ENOMEM;
+    }
+    domain->id = (uint16_t)(d->id + 1);
+    __atomic_store_n(&d->arch.iommu, domain, __ATOMIC_RELEASE);
+    return 0;
+}
+
+static int assign_locked(struct domain *d, struct pci_device *pdev)
+{
+    int error;
+
+    if (pdev->hidden || pdev->owner) {
+        return -XEN_EBUSY;
+    }
+    if (!iommu_covers(pdev)) {
+        if (!needs_no_translation(pdev)) {
+            return -XEN_ENODEV;
+        }
+        pdev->owner = d;
+        return 0;
+    }
+    error = d->arch.iommu ? 0 : create_domain(d);
+    if (!error) {
+        error = ops->attach(d, pdev);
+    }
+    if (!error) {
+        pdev->owner = d;
+    }
+    return error;
+}
+
+int iommu_assign(struct domain *d, struct pci_device *pdev)
+{
+    int error;
+
+    spin_lock(&pdev->lock);
+    error = assign_locked(d, pdev);
+    spin_unlock(&pdev->lock);
+    return error;
+}
+
+void iommu_deassign(struct pci_device *pdev)
+{
+    spin_lock(&pdev->lock);
+    if (pdev->owner) {
+        if (pdev->iommu) {
+            ops->detach(pdev->owner, pdev);
+        }
+        pdev->owner = NULL;
+    }
+    spin_unlock(&pdev->lock);
+}
+
+void iommu_domain_destroy(struct domain *d)
+{
+    heap_free(d->arch.iommu);
+    d->arch.iommu = NULL;
+}
+
+void iommu_flush(struct domain *d, gfn_t start, uint64_t count)
+{
+    const struct iommu_domain *domain = __atomic_load_n(&d->arch.iommu, __ATOMIC_ACQUIRE);
+
+    if (domain && count) {
+        ops->flush(domain, start.n, count);
+    }
+}
+
+void iommu_flush_all(struct domain *d)
+{
+    iommu_flush(d, GFN(0), IOMMU_FLUSH_ALL);
+}
+
+int iommu_irq_alloc(struct pci_device *pdev, unsigned int count)
+{
+    return pdev->iommu ? ops->irq_alloc(pdev, count) : -XEN_ENODEV;
+}
+
+void iommu_irq_free(struct pci_device *pdev, unsigned int index, unsigned int count)
+{
+    ops->irq_free(pdev, index, count);
+}
+
+void iommu_irq_set(struct pci_device *pdev, unsigned int index,
+                   const struct interrupt_target *target, struct msi_message *message)
+{
+    ops->irq_set(pdev, index, target, message);
+}
+
+void iommu_irq_block(struct pci_device *pdev, unsigned int index)
+{
+    ops->irq_block(pdev, index);
+}
+
+void iommu_plain_message(const struct interrupt_target *target, struct msi_message *message)
+{
+    message->address = 0xfee00000UL | (uint64_t)(target->apic_id & 0xff) << 12 |
+                       (target->logical ? 1u << 2 : 0);
+    message->data = target->vector | (uint32_t)(target->delivery_mode & 7) << 8;
+}
+
+void iommu_dump(void)
+{
+    if (ops) {
+        ops->dump();
+    } else {
+        log_info("IOMMU: none");
+    }
+}
