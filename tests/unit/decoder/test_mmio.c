@@ -105,6 +105,8 @@ static void test_segments(void **state)
     assert_int_equal(fixture->access.read_address, 0x5555555555555555);
     assert_int_equal(PLAN(fixture, X86_MODE_64, "\x65\x36\x8b\x45\x00"), 0);
     assert_int_equal(fixture->access.read_address, 0x5555555555555555 + 0x60000);
+    assert_int_equal(PLAN(fixture, X86_MODE_64, "\x64\x8b\x45\x00"), 0);
+    assert_int_equal(fixture->access.read_address, 0x5555555555555555 + 0x50000);
 
     /* 32-bit code: DS by default, SS with ebp and esp, overrides; 32 bits of result. */
     assert_int_equal(PLAN(fixture, X86_MODE_32, "\x8b\x03"), 0);

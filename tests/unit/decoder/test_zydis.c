@@ -5,6 +5,7 @@
  * does not justify fail, each opcode's first one printed.
  */
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -127,7 +128,10 @@ static void test_legacy_maps(void **state)
     for (int mode = 0; mode < 3; mode++) {
         for (int map = 0; map < 4; map++) {
             for (int opcode = 0; opcode < 256; opcode++) {
-                if (run.ours[mode][map][opcode] != run.peer[mode][map][opcode]) {
+                /* AADD and its like: libzydis knows them since 4.1. */
+                bool newer = map == X86_MAP_0F38 && opcode == 0xfc && run.ours[mode][map][opcode];
+
+                if (run.ours[mode][map][opcode] != run.peer[mode][map][opcode] && !newer) {
                     print_error("%d-bit code, map %d, opcode %02x: exists for %s only\n",
                                 modes[mode] * 8, map, opcode,
                                 run.ours[mode][map][opcode] ? "x86_decode" : "libzydis");
