@@ -44,6 +44,12 @@ size_t console_read(char *buffer, size_t size);
 // forget everything up to now.
 size_t console_ring_read(uint32_t *index, char *buffer, size_t size, bool clear);
 
+// Opens the serial port as the command line chose it and shows there what was said before. Once.
+void console_open(void);
+// From now on messages are written at once and without the console's lock, whose holder may have
+// been stopped: the machine is about to end.
+void console_die(void);
+
 // Broken invariant: says what and where, shows what every CPU was doing, and halts or reboots the
 // machine. No guest input may lead here.
 __attribute__((noreturn)) void panic(const char *format, ...) PRINTF_LIKE(1, 2);

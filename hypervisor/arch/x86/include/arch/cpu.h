@@ -8,14 +8,18 @@
 
 struct cpu;
 struct svm_cpu;
+struct cpu_tables;
 
 struct arch_cpu {
     uint32_t apic_id;
     uint32_t acpi_id;
     void *stack_top;
-    void *gdt, *tss;
-    struct svm_cpu *svm; // svm.c
+    struct cpu_tables *tables; // descriptor tables and their stacks, cpu/descriptors.c
+    struct svm_cpu *svm;       // svm.c
     unsigned int map_slots_used;
+    uintptr_t map_slot_base;
+    uint64_t *map_slots; // page table entries of the slots
+    bool call_pending;   // arch_call_cpus waits for this CPU
 };
 
 static inline struct cpu *this_cpu(void)

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// The boot CPU's way from the boot loader to the event loop, in order. What cannot work is said in
+// a sentence on the console, and the machine halts: nothing here returns an error.
+
+#include <bulkhead/boot_info.h>
+#include <bulkhead/cmdline.h>
+#include <bulkhead/console.h>
+#include <bulkhead/cpu.h>
+#include <bulkhead/heap.h>
+#include <bulkhead/page.h>
+#include <x86/apic.h>
+#include <x86/early_memory.h>
+#include <x86/features.h>
+#include <x86/interrupt.h>
+#include <x86/layout.h>
+#include <x86/paging.h>
+#include <x86/registers.h>
+#include <x86/smp.h>
+#include <x86/time.h>
+
+#include "boot/multiboot.h"
+
+#define MINIMUM_RAM (256UL << 20)
+
+extern char image_start[], bss_end[];
+
+__attribute__((noreturn)) void x86_start(uint32_t magic, uint32_t info, uint64_t image_base);
+__attribute__((noreturn)) void x86_setup(void);
+
+struct cpu boot_cpu = {.self = &boot_cpu};
+struct cpu *cpus[MAX_CPUS] = {&boot_cpu};
+struct cpumask online_cpus = {{1}};
+
+// The user's fault or the machine's, not ours: no backtrace, no restart.
+static __attribute__((noreturn)) void give_up(const char *reason)
+{
+    log_error("%s", reason);
+    log_error("Bulkhead cannot run here. Halted.");
+    arch_halt_machine();
+}
+
+static void log_memory_map(void)
+{
+    static const char *const names[] = {
+        [BOOT_REGION_RAM] = "usable",   [BOOT_REGION_RESERVED] = "reserved",
+        [BOOT_REGION_ACPI] = "ACPI",    [BOOT_REGION_NVS] = "ACPI NVS",
+        [BOOT_REGION_UNUSABLE] = "bad",
+    };
+    uint64_t ram = 0;
+
+    log_info("Memory map:");
+    for (unsigned int i = 0; i < boot_info.region_count; i++) {
+        const struct boot_region *r = &boot_info.regions[i];
+
+        log_info(" %016lx - %016lx (%s)", r->start, r->start + r->size - 1, names[r->type]);
+        ram += r->type == BOOT_REGION_RAM ? r->size : 0;
+    }
+    for (unsigned int i = 0; i < boot_info.module_count; i++) {
+        const struct boot_module *m = &boot_info.modules[i];
+
+        log_info("Module %u: %lx, %lu bytes: %s", i, m->start.a, m->size, m->command_line);
+    }
+    log_info("RAM: %lu MiB", ram >> 20);
+    if (ram < MINIMUM_RAM) {
+        give_up("The machine has less than 256 MiB of memory.");
+    }
+}
+
+void x86_start(uint32_t magic, uint32_t info, uint64_t image_base)
+{
+    const char *error;
+
+    idt_init();
+    descriptor_tables_load_early(&boot_cpu);
+    error = multiboot_read(magic, info);
+    boot_info.image_start = MADDR(image_base);
+    boot_info.image_end = MADDR(image_base + (uintptr_t)(bss_end - image_start));
+    cmdline_parse(boot_info.command_line);
+    console_open();
+    log_info("Bulkhead");
+    if (error) {
+        give_up(error);
+    }
+    log_info("Loader: %s", boot_info.loader_name[0] ? boot_info.loader_name : "unknown");
+    log_info("Command line: %s", boot_info.command_line);
+    log_memory_map();
+
+    features_detect();
+    log_info("Processor: %s %s", cpu_features.vendor, cpu_features.name);
+    early_memory_init();
+    paging_init(early_max_frame());
+    features_enable();
+    x86_setup();
+}
+
+void x86_setup(void)
+{
+    log_info("up");
+    panic("to be continued");
+}
