@@ -65,8 +65,8 @@ struct x86_mmio_access {
 };
 
 /*
- * Plan the emulation of a decoded instruction with the registers as they are before it; registers
- * above 31 bits are ignored where the mode has none. segment_base: by enum x86_segment, for ES to
+ * Plan the emulation of a decoded instruction with the registers as they are before it; register bits
+ * above 31 are ignored where the mode has none. segment_base: by enum x86_segment, for ES to
  * GS; in 64-bit code only FS and GS are looked at.
  * Covers MOV, MOVZX, MOVSX, MOVSXD, MOVBE, MOVNTI, XCHG, XADD, CMPXCHG, ADD, OR, ADC, SBB, AND,
  * SUB, XOR, CMP, TEST, NOT, NEG, INC, DEC, BT, BTS, BTR, BTC, MOVS, STOS, LODS (one iteration), and
