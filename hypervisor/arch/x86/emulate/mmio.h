@@ -65,9 +65,9 @@ struct x86_mmio_access {
 };
 
 /*
- * Plan the emulation of a decoded instruction with the registers as they are before it; register bits
- * above 31 are ignored where the mode has none. segment_base: by enum x86_segment, for ES to
- * GS; in 64-bit code only FS and GS are looked at.
+ * Plan the emulation of a decoded instruction with the registers as they are before it; their bits
+ * above 31 are ignored where the mode has none. segment_base: by enum x86_segment, for ES to GS;
+ * in 64-bit code only FS and GS are looked at. An access may cross a page: both are to translate.
  * Covers MOV, MOVZX, MOVSX, MOVSXD, MOVBE, MOVNTI, XCHG, XADD, CMPXCHG, ADD, OR, ADC, SBB, AND,
  * SUB, XOR, CMP, TEST, NOT, NEG, INC, DEC, BT, BTS, BTR, BTC, MOVS, STOS, LODS (one iteration), and
  * 16-byte SSE moves.
