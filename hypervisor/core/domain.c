@@ -284,6 +284,7 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool
         return error;
     }
     d->id = DOMID_INVALID;
+    d->shared_info_gfn = INVALID_GFN;
     d->references = 1;
     d->pause_count = 1;
     d->paused_by_toolstack = true;
@@ -367,8 +368,8 @@ static int destroy_step(struct domain *d)
         // Under page_lock, so that no allocation slips in behind.
         spin_lock(&d->page_lock);
         d->is_dying = true;
-        d->outstanding_claim = 0;
         spin_unlock(&d->page_lock);
+        domain_claim_pages(d, 0);
         for_each_vcpu (v, d, i) {
             vcpu_timers_kill(v);
         }

@@ -12,18 +12,75 @@
 #include <bulkhead/heap.h>
 #include <bulkhead/page.h>
 
+static struct spinlock claim_lock = SPINLOCK_INIT;
+static uint64_t claimed; // the sum of all domains' outstanding_claim
+
+uint64_t page_claimed_count(void)
+{
+    return __atomic_load_n(&claimed, __ATOMIC_RELAXED);
+}
+
+// Uses up the domain's claim, or makes sure that enough is left beside the claims of others.
+// domain.page_lock held.
+static bool claim_consume(struct domain *d, uint64_t frames)
+{
+    uint64_t own = MIN(d->outstanding_claim, frames);
+    bool ok;
+
+    if (likely(!__atomic_load_n(&claimed, __ATOMIC_RELAXED))) {
+        return true;
+    }
+    spin_lock(&claim_lock);
+    ok = page_free_count() >= claimed - own + frames - own;
+    if (ok) {
+        claimed -= own;
+        d->outstanding_claim -= own;
+    }
+    spin_unlock(&claim_lock);
+    return ok;
+}
+
+static void claim_drop(struct domain *d)
+{
+    spin_lock(&claim_lock);
+    claimed -= d->outstanding_claim;
+    d->outstanding_claim = 0;
+    spin_unlock(&claim_lock);
+}
+
+int domain_claim_pages(struct domain *d, uint64_t frames)
+{
+    int error = 0;
+
+    spin_lock(&d->page_lock);
+    claim_drop(d);
+    if (frames) {
+        spin_lock(&claim_lock);
+        if (frames <= d->total_pages || d->is_dying) {
+            error = -XEN_EINVAL;
+        } else if (page_free_count() < claimed + frames - d->total_pages) {
+            error = -XEN_ENOMEM;
+        } else {
+            d->outstanding_claim = frames - d->total_pages;
+            claimed += d->outstanding_claim;
+        }
+        spin_unlock(&claim_lock);
+    }
+    spin_unlock(&d->page_lock);
+    return error;
+}
+
 static bool account_add(struct domain *d, uint64_t frames)
 {
     bool ok;
 
     spin_lock(&d->page_lock);
-    ok = !d->is_dying && d->total_pages + frames <= d->max_pages;
+    ok = !d->is_dying && d->total_pages + frames <= d->max_pages && claim_consume(d, frames);
     if (ok) {
         if (d->total_pages == 0) {
             domain_hold(d);
         }
         d->total_pages += frames;
-        d->outstanding_claim -= MIN(d->outstanding_claim, frames);
     }
     spin_unlock(&d->page_lock);
     return ok;
@@ -42,6 +99,17 @@ static void account_remove(struct domain *d, uint64_t frames)
     }
 }
 
+static void make_owned(struct domain *d, struct page *page, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        page[i].owner = d->page_owner;
+        page[i].head = 0;
+        page[i].used.private = 0;
+        page[i].state = PAGE_STATE_DOMAIN;
+        __atomic_store_n(&page[i].used.count, 1, __ATOMIC_RELEASE);
+    }
+}
+
 struct page *domain_page_alloc(struct domain *d, unsigned int order, unsigned int flags)
 {
     struct page *page;
@@ -54,14 +122,17 @@ struct page *domain_page_alloc(struct domain *d, unsigned int order, unsigned in
         account_remove(d, 1UL << order);
         return NULL;
     }
-    for (uint64_t i = 0; i < 1UL << order; i++) {
-        page[i].owner = d->page_owner;
-        page[i].head = 0;
-        page[i].used.private = 0;
-        page[i].state = PAGE_STATE_DOMAIN;
-        __atomic_store_n(&page[i].used.count, 1, __ATOMIC_RELEASE);
-    }
+    make_owned(d, page, 1UL << order);
     return page;
+}
+
+int domain_donate_pages(struct domain *d, mfn_t first, uint64_t count)
+{
+    if (!mfn_in_table(mfn_add(first, count - 1)) || !account_add(d, count)) {
+        return -XEN_ENOMEM;
+    }
+    make_owned(d, mfn_to_page(first), count);
+    return 0;
 }
 
 void *domain_shared_page_alloc(struct domain *d)

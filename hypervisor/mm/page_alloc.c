@@ -155,6 +155,10 @@ static bool take_block(unsigned int order, unsigned int flags, uint64_t *frame, 
     for (int zone = flags & ALLOC_DMA32 ? ZONE_DMA32 : ZONE_NORMAL; zone >= ZONE_DMA32; zone--) {
         for (unsigned int attempt = 0; attempt < 2; attempt++) {
             *dirty = want_dirty ^ attempt;
+            // Cleaning more than 2 MiB here and now would hold the CPU too long.
+            if (*dirty && !want_dirty && order > ORDER_2M) {
+                continue;
+            }
             if (take_from((enum zone)zone, *dirty, order, frame)) {
                 return true;
             }

@@ -68,6 +68,7 @@ void arch_domain_free(struct domain *d)
 {
     p2m_free(d);
     cpuid_policy_destroy(d);
+    heap_free(d->arch.memory_map);
     heap_free_pages(d->arch.port_permissions, PORT_BITMAP_ORDER);
 }
 

@@ -86,6 +86,7 @@ struct domain {
     uint64_t total_pages, max_pages, shared_pages, outstanding_claim;
 
     struct shared_info *shared_info; // a heap page shown to the guest
+    gfn_t shared_info_gfn;           // where, or INVALID_GFN
     struct event_domain events;
     struct grant_table *grants;
     uint32_t max_grant_frames, max_maptrack_frames;

@@ -38,7 +38,6 @@ int64_t do_domctl(struct hypercall *call);           // core/domctl.c
 int64_t do_sysctl(struct hypercall *call);           // core/sysctl.c
 int64_t do_hypfs_op(struct hypercall *call);         // core/hypfs.c
 int64_t do_multicall(struct hypercall *call);        // core/hypercall.c
-int64_t do_xsm_op(struct hypercall *call);           // core/hypercall.c
 // Ports supply these.
 int64_t do_hvm_op(struct hypercall *call);
 int64_t do_physdev_op(struct hypercall *call);

@@ -28,5 +28,7 @@ void io_handler_add(struct domain *d, struct io_handler *handler);
 void io_handler_remove(struct io_handler *handler);
 struct io_handler *io_handler_find(struct domain *d, enum io_space space, uint64_t addr,
                                    unsigned int size);
+// Whether any handler serves a part of the guest's page.
+bool io_handler_in_page(struct domain *d, gfn_t gfn);
 
 #endif

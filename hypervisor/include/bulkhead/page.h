@@ -76,6 +76,13 @@ bool page_scrub_some(void);
 // Frames for a domain: accounted against max_pages (-E2BIG via NULL and *error), cleaned, count 1
 // each, order from 0 to ORDER_1G.
 struct page *domain_page_alloc(struct domain *d, unsigned int order, unsigned int flags);
+// Sets aside memory for d so that its allocations up to `frames` in all cannot fail for want of
+// it; 0 gives up the claim. 0, -XEN_ENOMEM, or -XEN_EINVAL when it has more already.
+int domain_claim_pages(struct domain *d, uint64_t frames);
+uint64_t page_claimed_count(void); // frames set aside for all domains together
+// Makes frames that the allocator never had (boot modules) the domain's, count 1 each. 0 or
+// -XEN_ENOMEM when max_pages forbids.
+int domain_donate_pages(struct domain *d, mfn_t first, uint64_t count);
 // A zeroed, mapped page of the heap that is shown to domain d (shared_info, grant table frames):
 // count 1, which the caller drops by page_put; freed when no mapping is left. Not accounted.
 void *domain_shared_page_alloc(struct domain *d);

@@ -10,6 +10,7 @@
 #include <bulkhead/cpu.h>
 #include <bulkhead/domain.h>
 #include <bulkhead/guest_access.h>
+#include <bulkhead/io.h>
 #include <bulkhead/mapping.h>
 #include <bulkhead/page.h>
 #include <bulkhead/sched.h>
@@ -189,7 +190,8 @@ void hvm_vcpu_start(struct vcpu *v, uint8_t sipi_vector)
 
 bool hvm_map_on_demand(struct domain *d, gfn_t gfn)
 {
-    // One to one, and only for domain 0: other domains' device memory is mapped by vPCI.
+    // One to one, and only for domain 0: other domains' device memory is mapped by virtual PCI.
+    // Pages with an emulated part stay unmapped.
     return d == domain0 && rangeset_contains(d->io_memory, gfn.n, gfn.n) &&
-           p2m_set_new(d, gfn, MFN(gfn.n), 0, P2M_MMIO) == 0;
+           !io_handler_in_page(d, gfn) && p2m_set_new(d, gfn, MFN(gfn.n), 0, P2M_MMIO) == 0;
 }

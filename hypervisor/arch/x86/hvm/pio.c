@@ -35,6 +35,19 @@ struct io_handler *io_handler_find(struct domain *d, enum io_space space, uint64
     return NULL;
 }
 
+bool io_handler_in_page(struct domain *d, gfn_t gfn)
+{
+    uint64_t start = gfn.n << PAGE_SHIFT;
+    struct io_handler *h;
+
+    list_for_each (h, &d->arch.io_handlers, link) {
+        if (h->space == IO_MEMORY && h->start < start + PAGE_SIZE && start < h->start + h->size) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void hvm_port_read(struct vcpu *v, uint16_t port, unsigned int size, uint64_t *value)
 {
     struct io_handler *h = io_handler_find(v->domain, IO_PORT, port, size);

@@ -67,6 +67,11 @@ static inline bool p2m_is_writable(enum p2m_type t)
 
 // Looks up one frame; type P2M_INVALID if nothing is there. Takes the p2m lock.
 struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn);
+static inline bool p2m_is_mapped(struct domain *d, gfn_t gfn)
+{
+    return p2m_lookup(d, gfn).type != P2M_INVALID;
+}
+
 // Looks up and references in one step: the page of RAM, foreign, grant or shared type, or NULL.
 // write: only if the guest may write it. Put it by page_put (p2m_put_page).
 struct page *p2m_get_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type *type);

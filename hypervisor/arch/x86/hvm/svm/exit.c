@@ -193,7 +193,7 @@ static void handle_nested_fault(struct vcpu *v, struct vmcb *vmcb)
 
     if (entry.type == P2M_INVALID) {
         if (!hvm_map_on_demand(v->domain, gpa_to_gfn(address))) {
-            hvm_emulate_mmio(v, address, write);
+            hvm_emulate_mmio(v);
         }
     } else if (write && !p2m_is_writable(entry.type) && entry.type != P2M_MMIO) {
         // A page that another domain granted for reading only.

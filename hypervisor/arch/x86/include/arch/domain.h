@@ -9,6 +9,7 @@
 
 struct cpuid_policy;
 struct iommu_domain;
+struct memory_map_entry;
 struct svm_vcpu;
 struct vioapic;
 struct vlapic;
@@ -23,6 +24,8 @@ struct arch_domain {
     struct iommu_domain *iommu; // the IOMMU driver's; NULL: no device assigned ever
     struct cpuid_policy *policy;
     uint64_t hvm_params[64];
+    struct memory_map_entry *memory_map; // under domain.lock
+    unsigned int memory_map_count;
     uint32_t emulation_flags; // XEN_X86_EMU_*
     uint8_t *port_permissions; // bitmap as SVM has it: a set bit intercepts; NULL: all do
     uint8_t callback_vector;  // HVM_PARAM_CALLBACK_IRQ by vector; 0: none

@@ -11,6 +11,18 @@ struct domain;
 // paused or not yet running. 0 or -XEN_ENOMEM.
 int domain_update_ports(struct domain *d);
 
+#define DOMAIN_MAP_ENTRIES 128u
+
+// As E820 and the public ABI have it.
+struct memory_map_entry {
+    uint64_t start, size;
+    uint32_t type; // enum boot_region_type
+} __attribute__((packed));
+
+// The memory map that XENMEM_memory_map gives the domain. 0, -XEN_EINVAL (too long), -XEN_ENOMEM.
+int domain_set_memory_map(struct domain *d, const struct memory_map_entry *entries,
+                          unsigned int count);
+
 // Builds and starts domain 0 from the boot modules; says in words what is wrong and stops the
 // machine if it cannot.
 void domain0_build(void);

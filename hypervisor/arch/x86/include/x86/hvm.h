@@ -87,8 +87,9 @@ bool hvm_emulate_string_io(struct vcpu *v, uint16_t port, unsigned int size, boo
 bool hvm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
 bool hvm_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 
-// Emulated memory access at the current instruction (mmio.c): false means the domain crashed.
-bool hvm_emulate_mmio(struct vcpu *v, gpa_t address, bool write);
+// Emulates the instruction at rip, which touched device memory (emulate.c). False: an exception
+// for the guest instead.
+bool hvm_emulate_mmio(struct vcpu *v);
 // Fetches instruction bytes at rip; returns how many of the 15 are readable.
 size_t hvm_fetch_instruction(struct vcpu *v, uint8_t bytes[15]);
 

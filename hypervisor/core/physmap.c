@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a domain asks to have mapped where in its memory: the shared page, grant table pages, pages
+// of other domains, resources.
+//
+// Each request names a source, which gives a referenced frame or an error, and a place, where
+// p2m_set puts it; whatever was there before is dropped by p2m_set. Batches are worked off entry by
+// entry and may make way between them.
+
+#include <bulkhead/console.h>
+#include <bulkhead/cpu.h>
+#include <bulkhead/domain.h>
+#include <bulkhead/grant_table.h>
+#include <bulkhead/guest_access.h>
+#include <bulkhead/heap.h>
+#include <bulkhead/memory_op.h>
+#include <bulkhead/page.h>
+#include <xen/memory.h>
+
+#define PIECE 32u
+#define MAX_RESOURCE_FRAMES 1024u
+
+static int map_shared_info(struct domain *d, gfn_t gfn)
+{
+    int error;
+
+    if (d->shared_info_gfn.n != INVALID_GFN.n && d->shared_info_gfn.n != gfn.n) {
+        p2m_clear_match(d, d->shared_info_gfn, heap_mfn(d->shared_info));
+    }
+    error = p2m_set(d, gfn, heap_mfn(d->shared_info), 0, P2M_SHARED);
+    d->shared_info_gfn = error ? INVALID_GFN : gfn;
+    return error;
+}
+
+static int map_grant_table(struct domain *d, uint64_t index, gfn_t gfn)
+{
+    bool status = index & XENMAPIDX_grant_table_status;
+    gfn_t old;
+    mfn_t mfn;
+    int error;
+
+    index &= ~(uint64_t)XENMAPIDX_grant_table_status;
+    error = grant_table_frame(d, index, status, &mfn);
+    if (error) {
+        return error;
+    }
+    old = grant_table_get_gfn(d, index, status);
+    if (old.n != INVALID_GFN.n && old.n != gfn.n) {
+        p2m_clear_match(d, old, mfn);
+    }
+    error = p2m_set(d, gfn, mfn, 0, P2M_SHARED);
+    grant_table_set_gfn(d, index, status, error ? INVALID_GFN : gfn);
+    return error;
+}
+
+// Moves a page of the domain's own to another place.
+static int move_page(struct domain *d, gfn_t from, gfn_t to)
+{
+    enum p2m_type type;
+    struct page *page;
+    int error;
+
+    if (from.n == to.n) {
+        return 0;
+    }
+    page = p2m_get_page(d, from, true, &type);
+    if (!page) {
+        return -XEN_EINVAL;
+    }
+    error = type == P2M_RAM ? p2m_set(d, to, page_to_mfn(page), 0, P2M_RAM) : -XEN_EINVAL;
+    if (error) {
+        page_put(page);
+        return error;
+    }
+    return p2m_clear_match(d, from, page_to_mfn(page));
+}
+
+// Maps a page of another domain that the caller controls; only its own memory, not what it has
+// mapped of third ones.
+static int map_foreign(struct domain *d, struct domain *from, gfn_t source, gfn_t gfn)
+{
+    enum p2m_type type;
+    struct page *page;
+    bool own;
+    int error;
+
+    page = p2m_get_page(from, source, false, &type);
+    if (!page) {
+        return -XEN_EINVAL;
+    }
+    own = p2m_is_ram(type) || type == P2M_SHARED;
+    error = own ? p2m_set(d, gfn, page_to_mfn(page), 0,
+                          type == P2M_RAM_RO ? P2M_FOREIGN_RO : P2M_FOREIGN)
+                : -XEN_EPERM;
+    if (error) {
+        page_put(page);
+    }
+    return error;
+}
+
+static int map_one(struct domain *d, unsigned int space, struct domain *foreign, uint64_t index,
+                   gfn_t gfn)
+{
+    switch (space) {
+    case XENMAPSPACE_shared_info:
+        return index ? -XEN_EINVAL : map_shared_info(d, gfn);
+    case XENMAPSPACE_grant_table:
+        return map_grant_table(d, index, gfn);
+    case XENMAPSPACE_gmfn:
+        return move_page(d, GFN(index), gfn);
+    case XENMAPSPACE_gmfn_foreign:
+        return foreign ? map_foreign(d, foreign, GFN(index), gfn) : -XEN_EINVAL;
+    default:
+        return -XEN_ENOSYS;
+    }
+}
+
+int64_t memory_add_to_physmap(struct hypercall *call)
+{
+    uint64_t done = call->arg[0] >> MEMOP_EXTENT_SHIFT;
+    struct xen_add_to_physmap arg;
+    struct domain *d;
+    uint64_t count;
+    int error;
+
+    if (copy_from_guest(&arg, GVA(call->arg[1]), sizeof(arg))) {
+        return -XEN_EFAULT;
+    }
+    if (arg.space == XENMAPSPACE_gmfn_foreign) {
+        return -XEN_ENOSYS; // has no place for the foreign domain: the batch form has
+    }
+    count = arg.space == XENMAPSPACE_gmfn_range ? arg.size : 1;
+    d = domain_get_controlled(arg.domid, &error);
+    if (!d) {
+        return error;
+    }
+    for (; done < count && !error; done++) {
+        if (preempt_needed()) {
+            domain_put(d);
+            call->arg[0] = XENMEM_add_to_physmap | done << MEMOP_EXTENT_SHIFT;
+            return hypercall_restart(call);
+        }
+        error = map_one(d, arg.space == XENMAPSPACE_gmfn_range ? XENMAPSPACE_gmfn : arg.space, NULL,
+                        arg.idx + done, GFN(arg.gpfn + done));
+    }
+    domain_put(d);
+    return error;
+}
+
+static int64_t batch_work(struct hypercall *call, const struct xen_add_to_physmap_batch *b,
+                          struct domain *d, struct domain *foreign, uint64_t done)
+{
+    xen_ulong_t indices[PIECE];
+    xen_pfn_t gfns[PIECE];
+    int errors[PIECE];
+
+    while (done < b->size) {
+        uint64_t count = MIN((uint64_t)PIECE, b->size - done);
+
+        if (copy_from_handle(indices, b->idxs, done, count) ||
+            copy_from_handle(gfns, b->gpfns, done, count)) {
+            return -XEN_EFAULT;
+        }
+        for (uint64_t i = 0; i < count; i++) {
+            errors[i] = map_one(d, b->space, foreign, indices[i], GFN(gfns[i]));
+        }
+        if (copy_to_handle(b->errs, done, errors, count)) {
+            return -XEN_EFAULT;
+        }
+        done += count;
+        if (done < b->size && preempt_needed()) {
+            call->arg[0] = XENMEM_add_to_physmap_batch | done << MEMOP_EXTENT_SHIFT;
+            return hypercall_restart(call);
+        }
+    }
+    return 0;
+}
+
+int64_t memory_add_to_physmap_batch(struct hypercall *call)
+{
+    uint64_t done = call->arg[0] >> MEMOP_EXTENT_SHIFT;
+    struct domain *d, *foreign = NULL;
+    struct xen_add_to_physmap_batch b;
+    int64_t result;
+    int error;
+
+    if (copy_from_guest(&b, GVA(call->arg[1]), sizeof(b))) {
+        return -XEN_EFAULT;
+    }
+    if (done > b.size) {
+        return -XEN_EINVAL;
+    }
+    d = domain_get_controlled(b.domid, &error);
+    if (!d) {
+        return error;
+    }
+    if (b.space == XENMAPSPACE_gmfn_foreign) {
+        foreign = domain_get_controlled(b.u.foreign_domid, &error);
+        if (!foreign) {
+            domain_put(d);
+            return error;
+        }
+    }
+    result = batch_work(call, &b, d, foreign, done);
+    if (foreign) {
+        domain_put(foreign);
+    }
+    domain_put(d);
+    return result;
+}
+
+int64_t memory_remove_from_physmap(struct hypercall *call)
+{
+    struct xen_remove_from_physmap arg;
+    struct p2m_entry entry;
+    struct domain *d;
+    int error;
+
+    if (copy_from_guest(&arg, GVA(call->arg[1]), sizeof(arg))) {
+        return -XEN_EFAULT;
+    }
+    d = domain_get_controlled(arg.domid, &error);
+    if (!d) {
+        return error;
+    }
+    entry = p2m_lookup(d, GFN(arg.gpfn));
+    error = entry.type == P2M_INVALID ? -XEN_ENOENT : p2m_clear(d, GFN(arg.gpfn), 0);
+    domain_put(d);
+    return error;
+}
+
+static int resource_frame(struct domain *from, const struct xen_mem_acquire_resource *r,
+                          uint64_t index, mfn_t *mfn)
+{
+    if (r->type != XENMEM_resource_grant_table) {
+        return -XEN_EOPNOTSUPP;
+    }
+    if (r->id == XENMEM_resource_grant_table_id_shared) {
+        return grant_table_frame(from, index, false, mfn);
+    }
+    return r->id == XENMEM_resource_grant_table_id_status ? grant_table_frame(from, index, true, mfn)
+                                                          : -XEN_EINVAL;
+}
+
+static int acquire_frames(struct domain *d, struct domain *from,
+                          const struct xen_mem_acquire_resource *r)
+{
+    int error = 0;
+
+    for (uint64_t i = 0; i < r->nr_frames && !error; i++) {
+        struct page *page;
+        xen_pfn_t gfn;
+        mfn_t mfn;
+
+        if (copy_from_handle(&gfn, r->frame_list, i, 1)) {
+            return -XEN_EFAULT;
+        }
+        error = resource_frame(from, r, r->frame + i, &mfn);
+        if (error) {
+            break;
+        }
+        page = mfn_to_page(mfn);
+        if (!page_get(page, from)) {
+            return -XEN_EINVAL;
+        }
+        error = p2m_set(d, GFN(gfn), mfn, 0, P2M_FOREIGN);
+        if (error) {
+            page_put(page);
+        }
+    }
+    return error;
+}
+
+int64_t memory_acquire_resource(struct hypercall *call)
+{
+    struct xen_mem_acquire_resource r;
+    struct domain *from;
+    int error;
+
+    if (copy_from_guest(&r, GVA(call->arg[1]), sizeof(r))) {
+        return -XEN_EFAULT;
+    }
+    if (r.pad || r.nr_frames > MAX_RESOURCE_FRAMES) {
+        return r.pad ? -XEN_EINVAL : -XEN_E2BIG;
+    }
+    if (r.type != XENMEM_resource_grant_table) {
+        return -XEN_EOPNOTSUPP;
+    }
+    from = domain_get_controlled(r.domid, &error);
+    if (!from) {
+        return error;
+    }
+    if (!r.frame_list.p) {
+        r.nr_frames = from->max_grant_frames;
+        error = copy_to_guest(GVA(call->arg[1]), &r, sizeof(r));
+    } else {
+        error = acquire_frames(current_domain(), from, &r);
+    }
+    domain_put(from);
+    return error;
+}
