@@ -49,8 +49,8 @@ static bool take_command_line(struct layout *layout, uint64_t address, struct lo
         return true;
     }
     if (address >= DOM0_LOADER_REACH - DOM0_LOADER_MAX_COMMAND_LINE) {
-        return load_fail(error, "A command line of domain 0 lies at 0x%lx, above %lu GiB.",
-                         address, (unsigned long)DOM0_LOADER_REACH_GIB);
+        return load_fail(error, "A command line of domain 0 lies at 0x%lx, above %lu GiB.", address,
+                         (unsigned long)DOM0_LOADER_REACH_GIB);
     }
     while (text[length] != '\0') {
         if (++length == DOM0_LOADER_MAX_COMMAND_LINE) {

@@ -22,8 +22,9 @@ static bool parse_header(const uint8_t *data, uint64_t available, uint64_t file_
     uint64_t table_size;
 
     if (available < sizeof(*header)) {
-        return load_fail(error, "Domain 0's kernel is truncated: %lu bytes cannot hold an ELF "
-                                "header.",
+        return load_fail(error,
+                         "Domain 0's kernel is truncated: %lu bytes cannot hold an ELF "
+                         "header.",
                          available);
     }
     memcpy(header, data, sizeof(*header));
@@ -49,8 +50,9 @@ static bool parse_header(const uint8_t *data, uint64_t available, uint64_t file_
                          (unsigned long)header->e_phnum, (unsigned long)ELF_HEADERS_MAX);
     }
     if (!is_inside(header->e_phoff, table_size, available)) {
-        return load_fail(error, "Domain 0's kernel is truncated: the file has %lu bytes, its "
-                                "program headers end at %lu.",
+        return load_fail(error,
+                         "Domain 0's kernel is truncated: the file has %lu bytes, its "
+                         "program headers end at %lu.",
                          file_size, header->e_phoff + table_size);
     }
     return true;
@@ -69,8 +71,7 @@ static bool add_segment(const Elf64_Phdr *header, uint64_t file_size, struct elf
                          header->p_filesz, header->p_memsz);
     }
     if (header->p_memsz > UINT64_MAX - header->p_paddr) {
-        return load_fail(error,
-                         "Domain 0's kernel is corrupt: a segment at 0x%lx has 0x%lx bytes.",
+        return load_fail(error, "Domain 0's kernel is corrupt: a segment at 0x%lx has 0x%lx bytes.",
                          header->p_paddr, header->p_memsz);
     }
     if (!is_inside(header->p_offset, header->p_filesz, file_size)) {
@@ -145,8 +146,7 @@ bool elf_image_parse(const uint8_t *data, uint64_t available, uint64_t file_size
 }
 
 /* Looks for the entry note among the records in @size bytes at @data. */
-static bool find_entry_note(const uint8_t *data, uint64_t size, uint64_t alignment,
-                            uint64_t *entry)
+static bool find_entry_note(const uint8_t *data, uint64_t size, uint64_t alignment, uint64_t *entry)
 {
     uint64_t position = 0;
 

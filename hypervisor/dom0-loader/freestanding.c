@@ -61,7 +61,7 @@ void *memmove(void *destination, const void *source, size_t size)
 void *memset(void *destination, int value, size_t size)
 {
     void *position = destination;
-    uint64_t pattern = (uint8_t)value * 0x0101010101010101;
+    uint64_t pattern = (uint8_t)value * 0x0101010101010101ul;
     size_t words = size / sizeof(uint64_t);
     size_t rest = size % sizeof(uint64_t);
 

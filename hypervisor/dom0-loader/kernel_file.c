@@ -31,12 +31,9 @@ static const struct packer {
     uint8_t length;
     uint8_t magic[6];
 } packers[] = {
-    {"gzip", 2, {0x1f, 0x8b}},
-    {"xz", 6, {0xfd, '7', 'z', 'X', 'Z', 0}},
-    {"bzip2", 3, {'B', 'Z', 'h'}},
-    {"lzma", 3, {0x5d, 0, 0}},
-    {"lzo", 4, {0x89, 'L', 'Z', 'O'}},
-    {"lz4", 4, {0x02, 0x21, 0x4c, 0x18}},
+    {"gzip", 2, {0x1f, 0x8b}},         {"xz", 6, {0xfd, '7', 'z', 'X', 'Z', 0}},
+    {"bzip2", 3, {'B', 'Z', 'h'}},     {"lzma", 3, {0x5d, 0, 0}},
+    {"lzo", 4, {0x89, 'L', 'Z', 'O'}}, {"lz4", 4, {0x02, 0x21, 0x4c, 0x18}},
 };
 
 static const uint8_t zstd_magic[4] = {0x28, 0xb5, 0x2f, 0xfd};
@@ -97,8 +94,9 @@ static bool identify_payload(const uint8_t *payload, uint64_t size, struct kerne
                              packer->name);
         }
     }
-    return load_fail(error, "Domain 0's kernel is corrupt: its %lu bytes of payload are packed "
-                            "with no known method.",
+    return load_fail(error,
+                     "Domain 0's kernel is corrupt: its %lu bytes of payload are packed "
+                     "with no known method.",
                      size);
 }
 

@@ -79,13 +79,14 @@ bool layout_take(struct layout *layout, uint64_t start, uint64_t size, const cha
     }
     if (size > UINT64_MAX - start || !is_ram(layout, range)) {
         return load_fail(error,
-                         "Domain 0 has too little memory: 0x%lx bytes at 0x%lx, for %s, are not "
-                         "all RAM below %lu GiB.",
-                         size, start, holder, (unsigned long)DOM0_LOADER_REACH_GIB);
+                         "Domain 0 has no RAM (below %lu GiB) at all of 0x%lx to 0x%lx, where %s "
+                         "belongs.",
+                         (unsigned long)DOM0_LOADER_REACH_GIB, start, start + size, holder);
     }
     conflict = find_taken(layout, range);
     if (conflict != layout->taken_count) {
-        return load_fail(error, "Domain 0's memory at 0x%lx to 0x%lx is needed for %s but holds %s.",
+        return load_fail(error,
+                         "Domain 0's memory from 0x%lx to 0x%lx, where %s belongs, is taken by %s.",
                          start, start + size, holder, layout->taken[conflict].holder);
     }
     if (layout->taken_count == LAYOUT_TAKEN_MAX) {

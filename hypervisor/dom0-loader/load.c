@@ -15,8 +15,7 @@
 
 static struct layout layout;
 static struct elf_image elf;
-static uint8_t beginning[ELF_HEADERS_MAX + UNPACK_BLOCK_MAX]
-    __attribute__((section(".bss.unset")));
+static uint8_t beginning[ELF_HEADERS_MAX + UNPACK_BLOCK_MAX] __attribute__((section(".bss.unset")));
 
 /* Unpacks @file and leaves its segments described in elf, its address in @placement. */
 static bool unpack_kernel(const struct kernel_file *file, struct placement *placement,

@@ -4,27 +4,35 @@
 
 An ELF file with a PVH note is composed of the stand-in for the hypervisor, a start_info, the
 loader, a kernel file and a boot module, and given to QEMU's -kernel. One short boot a case; the
-cases and what they must print are in cases(). With --linux FILE, boots that kernel file instead
-and waits for its first messages on the serial port.
+cases and what they must print are in cases(); the results are TAP lines. With --linux FILE, boots
+that kernel file instead and waits for its first messages on the serial port. One emulated machine
+at a time runs on a host: the lock is that of tests/rig.
 """
 import argparse
+import contextlib
+import fcntl
+import os
 import pathlib
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 
 STAND_IN = 0x18000000
 START_INFO = 0x18001000
 MODULE_LIST = 0x18001100
 MEMORY_MAP = 0x18002000
-STARTED = 0x18003000
 COMMAND_LINE = 0x18004000
 LOADER = 0x18100000
+OTHER_LOADER = 0x1A345000
 BOOT_MODULE = 0x18300000
 KERNEL = 0x18400000
 MEMORY = "512M"
+CPU = "EPYC,-monitor"
+LOCK = pathlib.Path(__file__).parents[4] / "out/rig/lock"
 
+DATA_ADDRESS = 0x1234560  # as in test_kernel.lds
 START_INFO_MAGIC = 0x336EC578
 PHYS32_ENTRY = 18
 MODULE_TEXT = b"this is the boot module\0"
@@ -44,11 +52,10 @@ class Builder:
         self.cc = cc
         self.xen_include = xen_include
         self.here = pathlib.Path(__file__).parent
-        self.stand_in = self.assemble_stand_in()
 
-    def assemble_stand_in(self):
-        names = ("START_INFO", "STARTED", "LOADER")
-        defines = [f"-D{name}={globals()[name]:#x}" for name in names]
+    def stand_in(self, loader):
+        addresses = {"START_INFO": START_INFO, "LOADER": loader}
+        defines = [f"-D{name}={address:#x}" for name, address in addresses.items()]
         elf, flat = self.directory / "stand_in.o", self.directory / "stand_in.bin"
         run([self.cc, "-c", *defines, self.here / "stand_in.S", "-o", elf])
         run(["objcopy", "-O", "binary", "-j", ".text", elf, flat])
@@ -62,7 +69,7 @@ class Builder:
              "-o", elf])
         return elf.read_bytes()
 
-    def image(self, kernel, command_line):
+    def image(self, kernel, command_line, loader=LOADER):
         """Writes the file for QEMU's -kernel and returns its path."""
         modules = struct.pack("<QQQQ", KERNEL, len(kernel), COMMAND_LINE, 0)
         modules += struct.pack("<QQQQ", BOOT_MODULE, len(MODULE_TEXT), 0, 0)
@@ -70,8 +77,8 @@ class Builder:
                                  MEMORY_MAP, 0, 0)
         path = self.directory / "image"
         path.write_bytes(elf_with_entry(STAND_IN, [
-            (STAND_IN, self.stand_in), (START_INFO, start_info), (MODULE_LIST, modules),
-            (COMMAND_LINE, command_line.encode() + b"\0"), (LOADER, self.loader),
+            (STAND_IN, self.stand_in(loader)), (START_INFO, start_info), (MODULE_LIST, modules),
+            (COMMAND_LINE, command_line.encode() + b"\0"), (loader, self.loader),
             (BOOT_MODULE, MODULE_TEXT), (KERNEL, kernel)]))
         return path
 
@@ -110,40 +117,61 @@ def corrupted(data, position):
 
 
 def cases(elf):
-    """Yields (name, kernel file, text that must appear on port 0xe9)."""
+    """Yields (name, kernel file, text that must appear on port 0xe9, options of boot())."""
     success = "kernel entered, command line: first words; modules: 1\n" + MODULE_TEXT[:-1].decode()
     bzimage = pack_bzimage(elf)
-    yield "vmlinux", elf, success
-    yield "bzImage", bzimage, success
-    yield "truncated", bzimage[:-1000], "Domain 0's kernel is truncated: the file has"
-    yield "corrupt", corrupted(bzimage, len(bzimage) - 40), "Domain 0's kernel is corrupt: "
-    yield "no kernel", MODULE_TEXT * 99, "Domain 0's kernel is no kernel: the file of 2376 bytes"
-    yield "no note", elf.replace(b"Xen\0", b"Nex\0"), "Domain 0's kernel has no PVH entry note"
-    yield "outside", elf.replace(struct.pack("<Q", 0x1234560), struct.pack("<Q", 0x31234560)), \
-        "Domain 0 has too little memory"
+    truncated = f"is truncated: the file has {len(bzimage) - 9} bytes, its header promises"
+    outside = elf.replace(struct.pack("<Q", DATA_ADDRESS), struct.pack("<Q", DATA_ADDRESS + 2**30))
+    yield "vmlinux", elf, success, {}
+    yield "bzimage", bzimage, success, {}
+    yield "elsewhere", bzimage, success, {"loader": OTHER_LOADER}
+    yield "no-1gib-pages", bzimage, success, {"cpu": CPU + ",-pdpe1gb"}
+    yield "no-bmi2", bzimage, success, {"cpu": CPU + ",-bmi1,-bmi2"}
+    yield "truncated", bzimage[:-9], truncated, {}
+    yield "corrupt", corrupted(bzimage, len(bzimage) - 40), "Domain 0's kernel is corrupt: ", {}
+    yield "no-kernel", MODULE_TEXT * 99, "is no kernel: the file of 2376 bytes", {}
+    yield "no-note", elf.replace(b"Xen\0", b"Nex\0"), "has no PVH entry note", {}
+    yield "outside", outside, "where the kernel belongs", {}
 
 
-def qemu_command(arguments, image, *more):
-    return [*arguments.qemu.split(), "-accel", "tcg", "-M", "q35", "-cpu", "EPYC,-monitor",
-            "-m", MEMORY, "-kernel", str(image), "-display", "none", "-no-reboot", "-nodefaults",
-            *more]
+@contextlib.contextmanager
+def machine_lock():
+    path = pathlib.Path(os.environ.get("BULKHEAD_QEMU_LOCK", LOCK))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def qemu_command(qemu, image, cpu, *more):
+    return [qemu, "-accel", "tcg", "-M", "q35", "-cpu", cpu, "-m", MEMORY, "-kernel", str(image),
+            "-display", "none", "-no-reboot", "-nodefaults", *more]
+
+
+def boot(qemu, image, cpu):
+    """Returns what was written to port 0xe9 until the machine stopped."""
+    command = qemu_command(qemu, image, cpu, "-debugcon", "stdio", "-device",
+                           "isa-debug-exit,iobase=0xf4,iosize=4")
+    with machine_lock():
+        try:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL, timeout=TIMEOUT_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            return f"(did not stop within {TIMEOUT_SECONDS} s)"
+    return done.stdout.decode(errors="replace")
 
 
 def run_cases(arguments, builder):
     failures = 0
-    for name, kernel, expected in cases(builder.test_kernel()):
-        image = builder.image(kernel, "first words")
-        command = qemu_command(arguments, image, "-debugcon", "stdio", "-device",
-                               "isa-debug-exit,iobase=0xf4,iosize=4")
-        try:
-            output = subprocess.run(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                                    stderr=subprocess.DEVNULL,
-                                    timeout=TIMEOUT_SECONDS, check=False).stdout.decode()
-        except subprocess.TimeoutExpired:
-            output = "(no end within the time limit)"
+    number = 0
+    for name, kernel, expected, options in cases(builder.test_kernel()):
+        image = builder.image(kernel, "first words", options.get("loader", LOADER))
+        output = boot(arguments.qemu, image, options.get("cpu", CPU))
+        number += 1
         passed = expected in output
         failures += not passed
-        print(("ok    " if passed else "FAIL  ") + name + ": " + output.strip().replace("\n", " / "))
+        print(f"{'ok' if passed else 'not ok'} {number} - dom0-loader-boot-{name}")
+        print("#   " + output.strip().replace("\n", "\n#   "), flush=True)
     return failures
 
 
@@ -151,17 +179,20 @@ def run_linux(arguments, builder):
     """Boots a Linux kernel file until it has announced itself on the serial port."""
     image = builder.image(pathlib.Path(arguments.linux).read_bytes(),
                           "earlyprintk=ttyS0 console=ttyS0 panic=-1")
-    command = qemu_command(arguments, image, "-serial", "stdio", "-debugcon", "null")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-    try:
-        for line in process.stdout:
-            print(line.decode(errors="replace").rstrip())
-            if b"Command line:" in line:
-                return 0
-    finally:
-        process.kill()
-        process.wait()
+    command = qemu_command(arguments.qemu, image, CPU, "-serial", "stdio", "-debugcon", "null")
+    with machine_lock(), subprocess.Popen(command, stdout=subprocess.PIPE,
+                                          stdin=subprocess.DEVNULL,
+                                          stderr=subprocess.DEVNULL) as process:
+        limit = threading.Timer(TIMEOUT_SECONDS, process.kill)
+        limit.start()
+        try:
+            for line in process.stdout:
+                print(line.decode(errors="replace").rstrip())
+                if b"Command line:" in line:
+                    return 0
+        finally:
+            limit.cancel()
+            process.kill()
     return 1
 
 
@@ -170,7 +201,7 @@ def main():
     parser.add_argument("--loader", required=True, help="loader.bin")
     parser.add_argument("--xen-include", required=True)
     parser.add_argument("--cc", default="gcc")
-    parser.add_argument("--qemu", default="qemu-system-x86_64", help="command that starts QEMU")
+    parser.add_argument("--qemu", default="qemu-system-x86_64")
     parser.add_argument("--linux", help="boot this kernel file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:

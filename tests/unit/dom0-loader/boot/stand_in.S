@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Stands in for the hypervisor: QEMU's own PVH loader enters here, with ebx = QEMU's start_info.
- * Copies QEMU's memory map and RSDP address into the start_info that boot_test.py prepared, notes
- * the time stamp counter and enters the loader under test. Flat 32-bit code at STAND_IN; the
- * addresses come from boot_test.py.
+ * Copies QEMU's memory map and RSDP address into the start_info that boot_test.py prepared and
+ * enters the loader under test. Flat 32-bit code at STAND_IN; the addresses come from boot_test.py.
  */
 #define MEMMAP_ENTRY_SIZE 24
 #define RSDP 32
@@ -21,9 +20,6 @@
         movl    MEMMAP(%edx), %edi
         rep movsb
         movl    %edx, %ebx
-        rdtsc
-        movl    %eax, STARTED
-        movl    %edx, STARTED + 4
         movl    $LOADER, %eax
         jmp     *%eax
         .section .note.GNU-stack, "", @progbits
