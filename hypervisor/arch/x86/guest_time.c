@@ -44,6 +44,15 @@ void arch_domain_update_wallclock(struct domain *d)
     __atomic_store_n(&s->wc_version, version + 2, __ATOMIC_SEQ_CST);
 }
 
+static ns_t tsc_duration(uint64_t ticks)
+{
+    __uint128_t scaled = tsc_scale.shift < 0 ? ticks >> -tsc_scale.shift
+                                             : (__uint128_t)ticks << tsc_scale.shift;
+    uint64_t ns = (uint64_t)(scaled * tsc_scale.mul >> 32);
+
+    return ns > INT64_MAX / 2 ? INT64_MAX / 2 : (ns_t)ns;
+}
+
 uint64_t hvm_guest_tsc(struct vcpu *v)
 {
     return read_tsc() + hvm_vendor_tsc_offset(v);
@@ -54,5 +63,5 @@ ns_t hvm_tsc_to_time(struct vcpu *v, uint64_t guest_tsc)
     // A deadline that has passed is due now; half of the counter's range divides past and future.
     int64_t delta = (int64_t)(guest_tsc - hvm_guest_tsc(v));
 
-    return delta <= 0 ? now() : now() + (ns_t)((__uint128_t)(uint64_t)delta * 1000000 / tsc_khz);
+    return delta <= 0 ? now() : now() + tsc_duration((uint64_t)delta);
 }

@@ -62,7 +62,10 @@ static inline unsigned int cpumask_weight(const struct cpumask *m)
     unsigned int n = 0;
 
     for (size_t i = 0; i < ARRAY_SIZE(m->bits); i++) {
-        n += (unsigned int)__builtin_popcountl(m->bits[i]);
+        // Not the builtin: without a popcount instruction it would need the compiler's library.
+        for (uint64_t rest = m->bits[i]; rest; rest &= rest - 1) {
+            n++;
+        }
     }
     return n;
 }
