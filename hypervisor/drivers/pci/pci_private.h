@@ -40,7 +40,6 @@
 #define PCI_ROM_ENABLE        0x1u
 
 #define PCI_CAP_PM     0x01
-#define PCI_CAP_VPD    0x03
 #define PCI_CAP_MSI    0x05
 #define PCI_CAP_SECURE 0x0f // of an AMD IOMMU's function
 #define PCI_CAP_PCIE   0x10
@@ -78,24 +77,7 @@
 
 #define PCI_PCIE_FLAGS               2
 #define PCI_PCIE_DEVICE_CAPABILITIES 4
-#define PCI_PCIE_DEVICE_CONTROL      8
-#define PCI_PCIE_DEVICE_STATUS       10
 #define PCI_PCIE_FLR_CAPABLE         0x10000000u
-#define PCI_PCIE_FLR                 0x8000u
-#define PCI_PCIE_PENDING             0x0020u
-
-#define PCI_PM_CONTROL       4
-#define PCI_PM_STATE_MASK    0x3u
-#define PCI_PM_STATE_D3      0x3u
-#define PCI_PM_NO_SOFT_RESET 0x8u
-
-#define PCI_AF_CAPABILITIES 3
-#define PCI_AF_CONTROL      4
-#define PCI_AF_STATUS       5
-#define PCI_AF_FLR_CAPABLE  0x02u
-#define PCI_AF_TP_CAPABLE   0x01u
-#define PCI_AF_FLR          0x01u
-#define PCI_AF_PENDING      0x01u
 
 // Capabilities that a lying list can hold at most: 48 fit between 0x40 and 0xff, and 960 extended
 // ones would need 4 bytes each; a chain that is longer is a loop.

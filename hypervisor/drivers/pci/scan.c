@@ -31,9 +31,10 @@ struct pci_device *pci_device_find(pci_sbdf_t sbdf)
     return pdev;
 }
 
-struct pci_device *pci_device_next(struct pci_device *after)
+struct pci_device *pci_device_next(const struct pci_device *after)
 {
-    return __atomic_load_n(after ? &after->next : &first_device, __ATOMIC_ACQUIRE);
+    return after ? __atomic_load_n(&after->next, __ATOMIC_ACQUIRE)
+                 : __atomic_load_n(&first_device, __ATOMIC_ACQUIRE);
 }
 
 static void link_device(struct pci_device *pdev)

@@ -73,7 +73,7 @@ struct pci_device {
     uint8_t subordinate, secondary; // bridges: bus numbers as found
     uint16_t config_size; // 256 or 4096
     // Offsets of capabilities; 0: absent.
-    uint8_t msi, msix, pm, af, pcie, vpd;
+    uint8_t msi, msix, pm, af, pcie;
     uint16_t acs, ats, sriov;
     bool has_flr;            // function level reset by the PCIe capability
     uint16_t msix_count;     // entries of the MSI-X table
@@ -125,19 +125,16 @@ int pci_init(void);
 // The function there, or NULL. No lock needed: devices are never freed.
 struct pci_device *pci_device_find(pci_sbdf_t sbdf);
 // All functions in the order in which they were found; NULL to begin, NULL at the end.
-struct pci_device *pci_device_next(struct pci_device *after);
-// A function that domain 0 says is there now (PHYSDEVOP_pci_device_add): looked at again, owned by
-// domain 0 unless hidden. 0, -XEN_ENODEV when configuration space shows nothing, -XEN_ENOMEM.
+struct pci_device *pci_device_next(const struct pci_device *after);
+// A function that domain 0 found or says is there (PHYSDEVOP_pci_device_add): given to domain 0
+// unless it is hidden. 0; -XEN_ENODEV when configuration space shows nothing or no IOMMU
+// translates for it; errors of vpci_assign.
 int pci_device_add(pci_sbdf_t sbdf);
 int pci_device_remove(pci_sbdf_t sbdf); // 0 or -XEN_ENODEV
 
 // Marks a function as the hypervisor's (serial card, IOMMU): before domain 0 is built.
 void pci_hide(pci_sbdf_t sbdf);
 bool pci_is_hidden(pci_sbdf_t sbdf);
-
-// Resets a function by FLR, AF or power management, whichever it has; its configuration header is
-// restored. Bounded by about a second. -XEN_EOPNOTSUPP: it has none; -XEN_ETIMEDOUT.
-int pci_device_reset(struct pci_device *pdev);
 
 // The PHYSDEVOP_* commands about PCI. argument is the guest's pointer. The caller has checked that
 // the current domain is the hardware domain. -XEN_ENOSYS for commands that are not about PCI.
