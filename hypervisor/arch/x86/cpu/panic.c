@@ -35,6 +35,11 @@ static int parse_noreboot(const char *value)
 
 CMDLINE_OPTION(noreboot, .name = "noreboot", .parse = parse_noreboot);
 
+bool restart_after_failure(void)
+{
+    return restart_after_panic;
+}
+
 static __attribute__((noreturn)) void stop_this_cpu(void)
 {
     for (;;) {

@@ -362,6 +362,16 @@ void arch_unmap_lasting(void *p)
     hv_iounmap((void *)ALIGN_DOWN((uintptr_t)p, PAGE_SIZE), PAGE_SIZE);
 }
 
+bool arch_is_lasting(const void *p)
+{
+    return (uintptr_t)p - LASTING_WINDOW < LASTING_WINDOW_SIZE;
+}
+
+bool arch_is_map_slot(const void *p)
+{
+    return (uintptr_t)p - SLOT_WINDOW < MAX_CPUS * SLOT_WINDOW_SIZE;
+}
+
 void *arch_heap_address(mfn_t mfn)
 {
     return (void *)(HEAP_WINDOW + (mfn.n << PAGE_SHIFT));

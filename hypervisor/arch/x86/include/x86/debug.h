@@ -22,5 +22,7 @@ void dump_other_cpus(void);
 bool dump_serve_nmi(const struct interrupt_frame *frame);
 // Stops all other CPUs for good.
 void stop_other_cpus(void);
+// Whether the machine restarts after a fatal failure (option noreboot).
+bool restart_after_failure(void);
 
 #endif
