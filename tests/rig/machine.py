@@ -145,6 +145,8 @@ class Transcript:
 class Machine:
     """One run of an emulated machine; use it in a with statement."""
 
+    running = None
+
     def __init__(self, configuration):
         self.configuration = configuration
         self.console = None
@@ -162,9 +164,12 @@ class Machine:
 
     def start(self):
         """Waits for the lock and powers the machine on."""
+        if Machine.running is not None:
+            raise MachineError("this process already runs a machine, and would wait for itself")
         self.make_scratch_disks()
         self.lock = open(LOCK, "a", encoding="utf-8")
         fcntl.flock(self.lock, fcntl.LOCK_EX)
+        Machine.running = self
         self.monitor = qmp.Monitor()
         command = self.configuration.qemu_command() + self.monitor.qemu_arguments()
         self.console = pexpect.spawn(
@@ -189,6 +194,7 @@ class Machine:
         self.transcript.close()
         if self.lock is not None:
             self.lock.close()
+            Machine.running = None
 
     def make_scratch_disks(self):
         for device in self.configuration.devices:
