@@ -264,7 +264,7 @@ void sched_vcpu_sleep_sync(struct vcpu *v)
     }
 }
 
-void sched_yield(struct vcpu *v)
+void sched_vcpu_yield(struct vcpu *v)
 {
     // Its own CPU reads this when it chooses; nobody else writes it while v runs.
     sched_vcpu_of(v)->yields = true;
@@ -366,7 +366,7 @@ int sched_vcpu_create(struct vcpu *v)
     sv->state = SCHED_ASLEEP;
     list_init(&sv->link);
     rq = run_queue_lock_domain(sd);
-    sv->virtual_time = rq->base;
+    sv->virtual_time = rq->base - CREDIT_RESET;
     list_add_tail(&sd->vcpus, &sv->domain_link);
     update_allowed(rq, sv);
     v->cpu = first_cpu_for(rq, v->id);

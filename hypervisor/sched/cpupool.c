@@ -236,6 +236,7 @@ static int op_remove_cpu(struct xen_sysctl_cpupool_op *op)
         for_each_cpu (at, &pool->queue.cpus) {
             cpu = at;
         }
+        op->cpu = cpu; // a restart goes on with this one
     }
     if (!cpu_exists(cpu)) {
         return -XEN_EINVAL;

@@ -146,7 +146,7 @@ static void find_cpu_to_preempt(struct run_queue *rq, struct sched_vcpu *sv, uns
     }
 }
 
-static void insert(struct run_queue *rq, struct sched_vcpu *sv)
+void queue_insert(struct run_queue *rq, struct sched_vcpu *sv)
 {
     struct list *at = rq->waiting.prev;
 
@@ -172,7 +172,7 @@ void queue_add(struct run_queue *rq, struct sched_vcpu *sv, unsigned int except,
         find_cpu_to_preempt(rq, sv, except, t);
     }
     credit_clip(rq, sv);
-    insert(rq, sv);
+    queue_insert(rq, sv);
     sv->yields = false;
     if (cpu != MAX_CPUS) {
         tell_cpu(rq, cpu);

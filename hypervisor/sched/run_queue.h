@@ -13,7 +13,8 @@
 #include <bulkhead/domain.h>
 #include <bulkhead/sched.h>
 
-#define CREDIT_INIT 10000000LL // credit after a reset, and the most that sleeping saves; ns
+#define CREDIT_MAX 10000000LL  // the most that sleeping saves; ns
+#define CREDIT_RESET 5000000LL // credit after a reset: less, so that who slept comes first
 #define SLICE_MIN 500000LL
 #define SLICE_MAX 10000000LL
 #define PREEMPT_MARGIN 250000LL // a waking vcpu preempts one with that much less credit
@@ -102,12 +103,13 @@ static inline ns_t credit_of(const struct run_queue *rq, const struct sched_vcpu
 }
 // Charges a running vcpu up to t (its domain's cap too).
 void credit_account(struct run_queue *rq, struct sched_vcpu *sv, ns_t t);
-// Forgets what a vcpu saved beyond CREDIT_INIT.
+// Forgets what a vcpu saved beyond CREDIT_MAX.
 void credit_clip(struct run_queue *rq, struct sched_vcpu *sv);
 // Gives everybody new credit if sv, the best choice somewhere, has none.
 void credit_reset_if_spent(struct run_queue *rq, struct sched_vcpu *sv);
 // How long sv may run before it has `credit` less, within SLICE_MIN and SLICE_MAX.
 ns_t credit_to_slice(const struct sched_vcpu *sv, ns_t credit);
+// After a domain's weight has changed or a domain has come or gone.
 void credit_update_weights(struct run_queue *rq);
 
 // cap.c: all with the queue locked, but for create and destroy.
@@ -122,6 +124,7 @@ void cap_park(struct sched_vcpu *sv);
 // Puts a runnable vcpu into the queue (or parks it) and tells the CPU that should take it.
 // except: a CPU not to preempt, or MAX_CPUS.
 void queue_add(struct run_queue *rq, struct sched_vcpu *sv, unsigned int except, ns_t t);
+void queue_insert(struct run_queue *rq, struct sched_vcpu *sv); // by its credit, tells nobody
 void queue_remove(struct sched_vcpu *sv); // from the queue, or from the parked
 // An idle CPU where sv may run, its last one or a soft choice first; MAX_CPUS: none.
 unsigned int find_idle_cpu(const struct run_queue *rq, const struct sched_vcpu *sv);

@@ -33,7 +33,7 @@ void sched_context_saved(struct vcpu *prev);
 void sched_vcpu_wake(struct vcpu *v);
 void sched_vcpu_sleep(struct vcpu *v);      // no longer runnable; asks its CPU to reschedule
 void sched_vcpu_sleep_sync(struct vcpu *v); // and waits until it does not run (not on itself)
-void sched_yield(struct vcpu *v);
+void sched_vcpu_yield(struct vcpu *v);
 int sched_set_affinity(struct vcpu *v, const struct cpumask *hard, const struct cpumask *soft);
 
 // Runstate accounting: moves v to RUNSTATE_ state at time t, and tells the guest's area.
