@@ -2,11 +2,16 @@
 // The console: every message goes into a 16 KiB ring, which xl dmesg reads, and to the serial port.
 // The ring is addressed by absolute byte numbers; ring_end is where the next byte goes.
 // Locking: console_lock, the innermost of all, guards the ring, the serial port and the rate limit.
+// Input is taken from the device by the interrupt handler into `input`, and told from keys for the
+// hypervisor later, in cpu_loop.
 // Messages may come while the lock's holder is stopped for good (a dying machine): from
 // console_die() on the lock is ignored.
 
 #include <bulkhead/cmdline.h>
 #include <bulkhead/console.h>
+#include <bulkhead/cpu.h>
+#include <bulkhead/debug_key.h>
+#include <bulkhead/domain.h>
 #include <bulkhead/format.h>
 #include <bulkhead/serial.h>
 #include <bulkhead/spinlock.h>
@@ -36,6 +41,23 @@ static bool in_line; // the last byte put out was not a line's end
 
 static struct threshold host_threshold = {LOG_INFO, LOG_INFO};
 static struct threshold guest_threshold = {LOG_ERROR - 1, LOG_WARNING};
+
+#define INPUT_SIZE 1024u
+#define SWITCH_KEY 1 // Ctrl-A
+#define SWITCH_COUNT 3u
+#define POLL_INTERVAL 50000000L // ns, for a port without an interrupt
+
+// Bytes with absolute numbers; what finds no room is lost.
+struct input_queue {
+    uint32_t begin, end;
+    char text[INPUT_SIZE];
+};
+
+static struct input_queue received; // from the device, not looked at yet
+static struct input_queue for_domain0;
+static unsigned int switch_keys_seen;
+static bool input_to_keys; // input goes to the debug keys, not to domain 0
+static struct timer poll_timer;
 
 static ns_t rate_since;
 static unsigned int rate_used, rate_dropped;
@@ -106,6 +128,18 @@ static const char *show_guest_loglvl(void)
     return show_threshold(&guest_threshold, text, sizeof(text));
 }
 
+static int parse_sync_console(const char *value)
+{
+    bool synchronous;
+    int error = cmdline_parse_bool(value, &synchronous);
+
+    if (!error && synchronous) {
+        serial_make_synchronous();
+    }
+    return error;
+}
+
+CMDLINE_OPTION(sync_console, .name = "sync_console", .parse = parse_sync_console);
 CMDLINE_OPTION(loglvl, .name = "loglvl", .parse = parse_loglvl, .runtime = parse_loglvl,
                .show = show_loglvl);
 CMDLINE_OPTION(guest_loglvl, .name = "guest_loglvl", .parse = parse_guest_loglvl,
@@ -270,4 +304,128 @@ void console_open(void)
 void console_die(void)
 {
     dying = true;
+    if (!opened) {
+        console_open();
+    }
+    serial_make_synchronous();
+}
+
+static bool input_put(struct input_queue *queue, char c)
+{
+    if (queue->end - queue->begin == INPUT_SIZE) {
+        return false;
+    }
+    queue->text[queue->end++ % INPUT_SIZE] = c;
+    return true;
+}
+
+static size_t input_take(struct input_queue *queue, char *buffer, size_t size)
+{
+    size_t n = 0;
+
+    while (n < size && queue->begin != queue->end) {
+        buffer[n++] = queue->text[queue->begin++ % INPUT_SIZE];
+    }
+    return n;
+}
+
+// The device wants service: an interrupt, or the poll timer.
+static void handle_device(void)
+{
+    char text[64]; // more than a device holds
+    size_t n;
+    bool any;
+
+    lock_console();
+    n = serial_read(text, sizeof(text));
+    for (size_t i = 0; i < n; i++) {
+        input_put(&received, text[i]);
+    }
+    any = received.begin != received.end;
+    serial_service();
+    unlock_console();
+    if (any) {
+        cpu_raise_work(this_cpu()->id, CPU_WORK_KEY);
+    }
+}
+
+static void poll_device(void *data)
+{
+    (void)data;
+    handle_device();
+    timer_set(&poll_timer, now() + POLL_INTERVAL);
+}
+
+void console_use_interrupts(void)
+{
+    bool done;
+
+    lock_console();
+    done = serial_use_interrupts(handle_device);
+    unlock_console();
+    if (!done) {
+        log_warning("The serial port has no interrupt: it is polled");
+        if (timer_reserve(1)) {
+            log_warning("and cannot be: no memory for a timer");
+            return;
+        }
+        timer_init(&poll_timer, this_cpu()->id, poll_device, NULL);
+        timer_set(&poll_timer, now() + POLL_INTERVAL);
+    }
+}
+
+// Whether c belongs to a sequence that switches where input goes.
+static bool handle_switch_key(char c)
+{
+    if (c != SWITCH_KEY) {
+        switch_keys_seen = 0;
+        return false;
+    }
+    if (++switch_keys_seen == SWITCH_COUNT) {
+        switch_keys_seen = 0;
+        input_to_keys = !input_to_keys;
+        log_error("Serial input goes to %s (type Ctrl-A three times to switch)",
+                  input_to_keys ? "the hypervisor's debug keys" : "domain 0");
+        return true;
+    }
+    return false;
+}
+
+void console_serve_input(void)
+{
+    char text[64];
+    size_t n;
+    bool queued = false;
+
+    lock_console();
+    n = input_take(&received, text, sizeof(text));
+    unlock_console();
+    for (size_t i = 0; i < n; i++) {
+        if (handle_switch_key(text[i])) {
+            continue;
+        }
+        if (input_to_keys) {
+            debug_key_handle(text[i]);
+        } else {
+            lock_console();
+            queued |= input_put(&for_domain0, text[i]);
+            unlock_console();
+        }
+    }
+    if (queued && domain0) {
+        event_send_host_virq(VIRQ_CONSOLE);
+    }
+    if (n == sizeof(text)) {
+        cpu_raise_work(this_cpu()->id, CPU_WORK_KEY);
+    }
+}
+
+size_t console_read(char *buffer, size_t size)
+{
+    size_t n;
+
+    lock_console();
+    n = input_take(&for_domain0, buffer, size);
+    unlock_console();
+    return n;
 }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The NS16550 serial port at one of the PC's two places. All functions are called with the
-// console's lock held; the interrupt handler runs console_interrupt, which takes it too. Output
-// waits for the device by a bounded poll: a port that never becomes ready is given up after a few
-// bytes, so that a missing port costs little.
+// console's lock held, but the interrupt handler, which only passes on to the console. Output
+// goes out by polling at first, later through a queue that the transmit interrupt empties. Polls
+// are bounded: a port that never becomes ready is given up after a few bytes.
 
+#include <bulkhead/acpi.h>
 #include <bulkhead/cmdline.h>
 #include <bulkhead/console.h>
 #include <bulkhead/serial.h>
 #include <bulkhead/string.h>
 #include <xen/errno.h>
 #include <x86/io_port.h>
+#include <x86/ioapic.h>
 
 // Registers, as distances from the port's base.
 #define UART_DATA 0             // divisor, low byte, while UART_LINE_DIVISOR is set
@@ -30,6 +32,12 @@
 #define STATUS_DATA_READY 0x01
 #define STATUS_TRANSMIT_EMPTY 0x20
 
+#define COM1_PORT 0x3f8
+#define COM2_PORT 0x2f8
+#define COM1_IRQ 4
+#define COM2_IRQ 3
+
+#define QUEUE_SIZE 16384u
 #define UART_CLOCK 115200u
 #define FIFO_SIZE 16u
 #define TRANSMIT_POLLS 100000u
@@ -38,18 +46,28 @@
 static struct {
     uint16_t port; // 0: none
     uint8_t line_control;
+    uint8_t interrupts; // enabled ones
+    bool queued;        // output goes by interrupts
+    bool synchronous;   // and never shall
     uint32_t baud;
     unsigned int failures; // bytes in a row that the device did not take
+    void (*handler)(void);
 } uart = {.line_control = 3, .baud = 115200};
 
-static uint16_t chosen_port = 0x3f8;
+// Output that waits for the transmit interrupt; absolute byte numbers.
+static struct {
+    uint32_t begin, end;
+    char text[QUEUE_SIZE];
+} queue;
+
+static uint16_t chosen_port = COM1_PORT;
 
 static int parse_console(const char *value)
 {
     if (!strcmp(value, "com1")) {
-        chosen_port = 0x3f8;
+        chosen_port = COM1_PORT;
     } else if (!strcmp(value, "com2")) {
-        chosen_port = 0x2f8;
+        chosen_port = COM2_PORT;
     } else if (!strcmp(value, "none")) {
         chosen_port = 0;
     } else {
@@ -146,26 +164,119 @@ static bool wait_transmit_empty(void)
     return false;
 }
 
+// Sends up to a FIFO's worth when the device is ready; how many bytes went, or were lost because
+// the device did not become ready.
+static size_t send_burst(const char *text, size_t count)
+{
+    size_t burst = MIN(count, (size_t)FIFO_SIZE);
+
+    if (uart.failures >= FAILURES_ALLOWED) {
+        return count;
+    }
+    if (!wait_transmit_empty()) {
+        uart.failures++;
+        return 1;
+    }
+    uart.failures = 0;
+    for (size_t i = 0; i < burst; i++) {
+        uart_write(UART_DATA, (uint8_t)text[i]);
+    }
+    return burst;
+}
+
+static void send_now(const char *text, size_t count)
+{
+    while (count) {
+        size_t sent = send_burst(text, count);
+
+        text += sent;
+        count -= sent;
+    }
+}
+
+// Sends the oldest bytes of the queue, at most a FIFO's worth.
+static void send_queued(void)
+{
+    uint32_t begin = queue.begin % QUEUE_SIZE;
+
+    queue.begin += (uint32_t)send_burst(
+        &queue.text[begin], MIN(queue.end - queue.begin, (uint32_t)(QUEUE_SIZE - begin)));
+}
+
+static void set_interrupts(bool transmitted)
+{
+    uint8_t enable = INTERRUPT_RECEIVED | (transmitted ? INTERRUPT_TRANSMITTED : 0);
+
+    if (uart.interrupts != enable) {
+        uart.interrupts = enable;
+        uart_write(UART_INTERRUPT_ENABLE, enable);
+    }
+}
+
 void serial_write(const char *text, size_t count)
 {
-    size_t done = 0;
-
     if (!uart.port) {
         return;
     }
-    while (done < count && uart.failures < FAILURES_ALLOWED) {
-        size_t burst = MIN(count - done, (size_t)FIFO_SIZE);
+    if (!uart.queued) {
+        send_now(text, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (queue.end - queue.begin == QUEUE_SIZE) {
+            send_queued();
+        }
+        queue.text[queue.end++ % QUEUE_SIZE] = text[i];
+    }
+    set_interrupts(queue.end != queue.begin); // the interrupt comes at once if the device is idle
+}
 
-        if (!wait_transmit_empty()) {
-            uart.failures++;
-            done++;
-            continue;
-        }
-        uart.failures = 0;
-        for (size_t i = 0; i < burst; i++) {
-            uart_write(UART_DATA, (uint8_t)text[done + i]);
-        }
-        done += burst;
+void serial_service(void)
+{
+    if (!uart.port || !uart.queued) {
+        return;
+    }
+    (void)uart_read(UART_INTERRUPT_ID);
+    if (queue.end != queue.begin && (uart_read(UART_LINE_STATUS) & STATUS_TRANSMIT_EMPTY)) {
+        send_queued();
+    }
+    set_interrupts(queue.end != queue.begin);
+}
+
+static void handle_interrupt(void *data)
+{
+    (void)data;
+    uart.handler();
+}
+
+bool serial_use_interrupts(void (*handler)(void))
+{
+    uint32_t gsi;
+    bool level, active_low;
+
+    if (!uart.port) {
+        return true; // no port has no input to poll for
+    }
+    uart.handler = handler;
+    acpi_isa_irq_to_gsi(uart.port == COM1_PORT ? COM1_IRQ : COM2_IRQ, &gsi, &level, &active_low);
+    if (ioapic_bind(gsi, level, active_low, handle_interrupt, NULL)) {
+        return false;
+    }
+    ioapic_reserve(gsi);
+    set_interrupts(false);
+    uart.queued = !uart.synchronous;
+    return true;
+}
+
+void serial_make_synchronous(void)
+{
+    uart.synchronous = true;
+    uart.queued = false;
+    while (queue.end != queue.begin) {
+        send_queued();
+    }
+    if (uart.port && uart.interrupts) {
+        set_interrupts(false);
     }
 }
 

@@ -2,12 +2,15 @@
 // The boot CPU's way from the boot loader to the event loop, in order. What cannot work is said in
 // a sentence on the console, and the machine halts: nothing here returns an error.
 
+#include <bulkhead/acpi.h>
 #include <bulkhead/boot_info.h>
 #include <bulkhead/cmdline.h>
 #include <bulkhead/console.h>
 #include <bulkhead/cpu.h>
+#include <bulkhead/debug_key.h>
 #include <bulkhead/heap.h>
 #include <bulkhead/page.h>
+#include <bulkhead/sched.h>
 #include <x86/apic.h>
 #include <x86/early_memory.h>
 #include <x86/features.h>
@@ -28,8 +31,6 @@ __attribute__((noreturn)) void x86_start(uint32_t magic, uint32_t info, uint64_t
 __attribute__((noreturn)) void x86_setup(void);
 
 struct cpu boot_cpu = {.self = &boot_cpu};
-struct cpu *cpus[MAX_CPUS] = {&boot_cpu};
-struct cpumask online_cpus = {{1}};
 
 // The user's fault or the machine's, not ours: no backtrace, no restart.
 static __attribute__((noreturn)) void give_up(const char *reason)
@@ -66,35 +67,97 @@ static void log_memory_map(void)
     }
 }
 
+// The memory allocators, and what the boot CPU needs of them for itself.
+static void setup_memory(void)
+{
+    page_alloc_init(early_max_frame());
+    early_memory_handover();
+    heap_init();
+    paging_use_heap();
+    boot_cpu.arch.stack_top = stack_create(STACK_PAGES);
+    if (!boot_cpu.arch.stack_top || descriptor_tables_create(&boot_cpu) ||
+        paging_cpu_init(&boot_cpu)) {
+        give_up("Not enough memory.");
+    }
+    log_info("Memory: %lu MiB free", page_free_count() >> (20 - PAGE_SHIFT));
+}
+
+// Goes on at fn with an empty stack.
+static __attribute__((noreturn)) void enter_stack(void *top, void (*fn)(void))
+{
+    __asm__ volatile("movq %0, %%rsp; xorl %%ebp, %%ebp; call *%1"
+                     :
+                     : "r"(top), "r"(fn)
+                     : "memory");
+    __builtin_unreachable();
+}
+
 void x86_start(uint32_t magic, uint32_t info, uint64_t image_base)
 {
     const char *error;
 
+    tsc_scale.tsc_at_zero = read_tsc();
     idt_init();
     descriptor_tables_load_early(&boot_cpu);
+    cpu_register(&boot_cpu);
+    cpumask_set(&online_cpus, boot_cpu.id);
     error = multiboot_read(magic, info);
     boot_info.image_start = MADDR(image_base);
     boot_info.image_end = MADDR(image_base + (uintptr_t)(bss_end - image_start));
     cmdline_parse(boot_info.command_line);
     console_open();
-    log_info("Bulkhead");
+    log_info("Bulkhead, a hypervisor for x86-64");
     if (error) {
         give_up(error);
     }
     log_info("Loader: %s", boot_info.loader_name[0] ? boot_info.loader_name : "unknown");
     log_info("Command line: %s", boot_info.command_line);
     log_memory_map();
-
     features_detect();
     log_info("Processor: %s %s", cpu_features.vendor, cpu_features.name);
+
     early_memory_init();
+    smp_reserve_trampoline();
     paging_init(early_max_frame());
     features_enable();
-    x86_setup();
+    setup_memory();
+    enter_stack(boot_cpu.arch.stack_top, x86_setup);
+}
+
+void setup_cpu(struct cpu *cpu)
+{
+    apic_timer_cpu_init();
+    if (sched_cpu_online(cpu)) {
+        panic("Not enough memory for the scheduler of CPU%u.", cpu->id);
+    }
+}
+
+static void setup_interrupts_and_time(void)
+{
+    if (apic_init()) {
+        give_up("This machine has no local APIC.");
+    }
+    apic_cpu_init();
+    boot_cpu.arch.apic_id = apic_read_id();
+    ipi_init();
+    time_init();
+    apic_timer_init();
+    boot_info.boot_time_wallclock = rtc_read() * 1000000000L - now();
 }
 
 void x86_setup(void)
 {
-    log_info("up");
-    panic("to be continued");
+    descriptor_tables_load(&boot_cpu);
+    if (acpi_init(boot_info.rsdp)) {
+        log_warning("ACPI: no tables: only one processor is used");
+    }
+    setup_interrupts_and_time();
+    if (sched_init()) {
+        give_up("Not enough memory for the scheduler.");
+    }
+    debug_keys_init();
+    setup_cpu(&boot_cpu);
+    smp_init();
+    console_use_interrupts();
+    cpu_loop();
 }

@@ -44,6 +44,11 @@ size_t console_read(char *buffer, size_t size);
 // forget everything up to now.
 size_t console_ring_read(uint32_t *index, char *buffer, size_t size, bool clear);
 
+// Serves what came in on the serial port: debug keys, input for domain 0. From cpu_loop
+// (CPU_WORK_KEY), no lock held.
+void console_serve_input(void);
+// From now on the serial port works by interrupts. After the interrupt controllers are set up.
+void console_use_interrupts(void);
 // Opens the serial port as the command line chose it and shows there what was said before. Once.
 void console_open(void);
 // From now on messages are written at once and without the console's lock, whose holder may have

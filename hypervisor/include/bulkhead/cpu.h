@@ -33,6 +33,9 @@ struct cpu {
 extern struct cpu *cpus[MAX_CPUS]; // NULL where there is none
 extern struct cpumask online_cpus;
 
+// Enters a CPU, not online yet, into cpus[] with empty queues; self and id are set. 0 or -ENOMEM.
+int cpu_register(struct cpu *cpu);
+
 // Adds work for a CPU and makes it notice: an IPI if it is another one.
 void cpu_raise_work(unsigned int cpu, uint32_t work);
 

@@ -21,8 +21,12 @@ struct timer_queue {
     struct spinlock lock;
     struct timer **heap; // binary heap from index 1, earliest first
     unsigned int count, capacity;
-    ns_t programmed; // what arch_timer_program was last told
+    ns_t programmed;       // what arch_timer_program was last told
+    struct timer *running; // whose callback runs now
 };
+
+// Gives a CPU's queue as much room as the others have; before the CPU uses timers. 0 or -ENOMEM.
+int timer_queue_init(struct timer_queue *queue);
 
 // System time in nanoseconds since boot; monotonic across CPUs to within the TSC's quality.
 ns_t now(void);

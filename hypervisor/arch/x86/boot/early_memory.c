@@ -104,3 +104,42 @@ bool early_has_ram(uint64_t start, uint64_t size)
     }
     return false;
 }
+
+// The lowest taken range that ends after the given address; false if there is none.
+static bool next_taken(uint64_t address, uint64_t *start, uint64_t *end)
+{
+    *start = *end = UINT64_MAX;
+    for (unsigned int i = 0; i < taken_count; i++) {
+        if (taken[i].end > address && taken[i].start < *start) {
+            *start = taken[i].start;
+            *end = taken[i].end;
+        }
+    }
+    return *start != UINT64_MAX;
+}
+
+static void give(uint64_t start, uint64_t end)
+{
+    if (start < end) {
+        page_alloc_add(maddr_to_mfn(MADDR(start)), (end - start) >> PAGE_SHIFT, true);
+    }
+}
+
+void early_memory_handover(void)
+{
+    for (unsigned int i = 0; i < boot_info.region_count; i++) {
+        const struct boot_region *r = &boot_info.regions[i];
+        uint64_t position = ALIGN_UP(r->start, PAGE_SIZE);
+        uint64_t region_end = ALIGN_DOWN(r->start + r->size, PAGE_SIZE);
+        uint64_t start, end;
+
+        if (r->type != BOOT_REGION_RAM) {
+            continue;
+        }
+        while (position < region_end && next_taken(position, &start, &end) && start < region_end) {
+            give(position, start);
+            position = MAX(position, end);
+        }
+        give(position, region_end);
+    }
+}

@@ -52,8 +52,12 @@
 
 #define COMMAND_POLLS 1000000u
 
+// The one-shot timer's 32 bits last a few seconds; a longer wait is made of several.
+#define LONGEST_WAIT 1000000000L // ns
+
 static volatile uint8_t *registers; // xAPIC
 static bool x2apic;
+static uint64_t timer_khz; // of the one-shot timer; 0: the TSC deadline is used
 
 static uint32_t apic_read(uint32_t reg)
 {
@@ -160,4 +164,82 @@ void apic_send_init(uint32_t apic_id)
 void apic_send_startup(uint32_t apic_id, uint8_t page)
 {
     send_command(apic_id, COMMAND_STARTUP | page);
+}
+
+static uint32_t read_timer(void)
+{
+    return apic_read(APIC_CURRENT_COUNT);
+}
+
+static void handle_timer(uint8_t vector)
+{
+    (void)vector;
+    __atomic_fetch_or(&this_cpu()->work, CPU_WORK_TIMER, __ATOMIC_SEQ_CST);
+    apic_eoi();
+}
+
+static void handle_error(uint8_t vector)
+{
+    uint32_t status;
+
+    (void)vector;
+    apic_write(APIC_ERROR_STATUS, 0); // latches what came since the last write
+    status = apic_read(APIC_ERROR_STATUS);
+    apic_eoi();
+    log_warning("CPU%u: local APIC error, status 0x%x", this_cpu()->id, status);
+}
+
+// A spurious interrupt is not in service and must not be acknowledged.
+static void handle_spurious(uint8_t vector)
+{
+    (void)vector;
+}
+
+void apic_timer_init(void)
+{
+    idt_set_handler(VECTOR_TIMER, handle_timer);
+    idt_set_handler(VECTOR_ERROR, handle_error);
+    idt_set_handler(VECTOR_SPURIOUS, handle_spurious);
+    if (cpu_features.tsc_deadline) {
+        return;
+    }
+    apic_write(APIC_DIVIDE, DIVIDE_BY_1);
+    apic_write(APIC_INITIAL_COUNT, UINT32_MAX);
+    timer_khz = time_measure_down_counter(read_timer);
+    apic_write(APIC_INITIAL_COUNT, 0);
+    if (!timer_khz) {
+        panic("The local APIC's timer does not run.");
+    }
+    log_info("Local APIC timer at %lu.%03lu MHz", timer_khz / 1000, timer_khz % 1000);
+}
+
+void apic_timer_cpu_init(void)
+{
+    apic_write(APIC_DIVIDE, DIVIDE_BY_1);
+    if (timer_khz) {
+        apic_write(APIC_LVT_TIMER, VECTOR_TIMER);
+    } else {
+        apic_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_TIMER);
+        // The mode must be set before the deadline is, and stores to memory are not ordered with
+        // that of an MSR.
+        __asm__ volatile("mfence" : : : "memory");
+    }
+}
+
+void arch_timer_program(ns_t deadline)
+{
+    ns_t wait;
+
+    if (!timer_khz) {
+        write_msr(MSR_TSC_DEADLINE, deadline == TIMER_NONE ? 0 : time_to_tsc(deadline));
+        return;
+    }
+    if (deadline == TIMER_NONE) {
+        apic_write(APIC_INITIAL_COUNT, 0);
+        return;
+    }
+    wait = deadline - arch_now();
+    wait = MIN(MAX(wait, 0L), LONGEST_WAIT);
+    apic_write(APIC_INITIAL_COUNT,
+               (uint32_t)MIN((uint64_t)wait * timer_khz / 1000000 + 1, (uint64_t)UINT32_MAX));
 }

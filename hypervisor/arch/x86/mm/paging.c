@@ -12,6 +12,7 @@
 #include <bulkhead/boot_info.h>
 #include <bulkhead/console.h>
 #include <bulkhead/cpu.h>
+#include <bulkhead/heap.h>
 #include <bulkhead/page.h>
 #include <bulkhead/spinlock.h>
 #include <bulkhead/string.h>
@@ -51,6 +52,7 @@ static uint64_t window_frames; // frames that the heap window's page directories
 static uint64_t pool_next, pool_end;
 static uint64_t pool_chunks[MAX_POOL_CHUNKS];
 static unsigned int pool_chunk_count;
+static bool heap_ready;
 
 // Pages in use of the lasting window.
 #define LASTING_PAGES (LASTING_WINDOW_SIZE / PAGE_SIZE)
@@ -94,6 +96,11 @@ static uint64_t table_alloc(void)
 {
     uint64_t pa;
 
+    if (pool_next == pool_end && heap_ready) {
+        void *page = heap_alloc_pages(0, 0);
+
+        return page ? heap_maddr(page).a : 0;
+    }
     if (pool_next == pool_end) {
         pool_grow();
     }
@@ -506,4 +513,9 @@ void paging_init(uint64_t max_frame)
 maddr_t paging_root(void)
 {
     return MADDR(root);
+}
+
+void paging_use_heap(void)
+{
+    heap_ready = true;
 }

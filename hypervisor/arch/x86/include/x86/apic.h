@@ -10,7 +10,9 @@
 int apic_init(void);
 // Enables this CPU's local APIC with all local interrupts masked.
 void apic_cpu_init(void);
-// Sets this CPU's timer up (one-shot or TSC deadline); after time_init.
+// Sets the local APIC's own vectors and measures the timer's rate; boot CPU, once, after time_init.
+void apic_timer_init(void);
+// Sets this CPU's timer up (one-shot or TSC deadline); after apic_timer_init.
 void apic_timer_cpu_init(void);
 bool apic_in_x2apic_mode(void);
 uint32_t apic_read_id(void); // this CPU's

@@ -24,8 +24,7 @@ void time_init(void);
 uint64_t time_to_tsc(ns_t t);
 // Busy waiting, for hardware's sake: at most a few milliseconds. After time_init.
 void time_delay(ns_t duration);
-// Counts khz of another counter against the calibrated clock: how often read() advances (downward
-// counters: 32 bits, wrapping) in about 10 ms.
+// The rate in kHz of a 32-bit counter that runs down, measured over some milliseconds.
 uint64_t time_measure_down_counter(uint32_t (*read)(void));
 
 // Seconds since 1970 by the machine's real time clock; 0 if it gives no sensible date.

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of debug keys: filled at start-up, read-only afterwards, no lock.
+
+#include <bulkhead/console.h>
+#include <bulkhead/cpu.h>
+#include <bulkhead/debug_key.h>
+#include <bulkhead/sched.h>
+
+static struct {
+    const char *description;
+    void (*fn)(void);
+} keys[128];
+
+void debug_key_register(char key, const char *description, void (*fn)(void))
+{
+    unsigned int index = (unsigned char)key;
+
+    CHECK(index < ARRAY_SIZE(keys) && !keys[index].fn);
+    keys[index].description = description;
+    keys[index].fn = fn;
+}
+
+bool debug_key_handle(char key)
+{
+    unsigned int index = (unsigned char)key;
+
+    if (index >= ARRAY_SIZE(keys) || !keys[index].fn) {
+        return false;
+    }
+    log_error("'%c' pressed -> %s", key, keys[index].description);
+    keys[index].fn();
+    return true;
+}
+
+static void show_keys(void)
+{
+    for (unsigned int i = 0; i < ARRAY_SIZE(keys); i++) {
+        if (keys[i].fn) {
+            log_error(" key '%c' (ascii '%02x') => %s", (char)i, i, keys[i].description);
+        }
+    }
+}
+
+static void show_time(void)
+{
+    ns_t t = now();
+    unsigned int cpu;
+
+    log_error("System time: %ld.%09ld s", t / 1000000000, t % 1000000000);
+    for_each_cpu (cpu, &online_cpus) {
+        const struct timer_queue *queue = &cpus[cpu]->timers;
+
+        log_error("CPU%u: %u timers, next interrupt at %ld, idle for %ld ns in all", cpu,
+                  queue->count, queue->programmed, cpus[cpu]->idle_total);
+    }
+}
+
+void debug_keys_init(void)
+{
+    debug_key_register('h', "show this list", show_keys);
+    debug_key_register('r', "show the run queues", sched_dump);
+    debug_key_register('t', "show time and timers", show_time);
+    debug_key_register('R', "restart the machine", arch_restart_machine);
+}
