@@ -229,7 +229,7 @@ static struct vcpu *arbitrate(struct domain *d, uint32_t destination, bool logic
     if (!first) {
         return NULL;
     }
-    start = __atomic_fetch_add(&first->arch.vlapic->arbitration, 1, __ATOMIC_RELAXED);
+    start = __atomic_load_n(&first->arch.vlapic->arbitration, __ATOMIC_RELAXED);
     for (unsigned int i = 0; i < d->max_vcpus; i++) {
         struct vcpu *v = domain_vcpu(d, (start + i) % d->max_vcpus);
 
@@ -237,6 +237,9 @@ static struct vcpu *arbitrate(struct domain *d, uint32_t destination, bool logic
             (!best || v->arch.vlapic->ppr < best->arch.vlapic->ppr)) {
             best = v;
         }
+    }
+    if (best) {
+        __atomic_store_n(&first->arch.vlapic->arbitration, best->id + 1, __ATOMIC_RELAXED);
     }
     return best;
 }
