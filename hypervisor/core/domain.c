@@ -371,7 +371,7 @@ static int destroy_step(struct domain *d)
         spin_unlock(&d->page_lock);
         domain_claim_pages(d, 0);
         for_each_vcpu (v, d, i) {
-            vcpu_timers_kill(v);
+            vcpu_timers_stop(v);
         }
         return 0;
     case DESTROY_GRANTS:

@@ -25,8 +25,12 @@ bool vcpu_runnable(const struct vcpu *v)
 
 void vcpu_kick(struct vcpu *v)
 {
-    if (__atomic_load_n(&v->pause_flags, __ATOMIC_SEQ_CST) & VCPU_BLOCKED) {
+    uint32_t flags = __atomic_load_n(&v->pause_flags, __ATOMIC_SEQ_CST);
+
+    if (flags & (VCPU_BLOCKED | VCPU_POLLING)) {
+        // A poll ends with whatever would end a block.
         __atomic_fetch_and(&v->pause_flags, ~VCPU_BLOCKED, __ATOMIC_SEQ_CST);
+        event_poll_end(v);
         sched_vcpu_wake(v);
     } else if (__atomic_load_n(&v->running, __ATOMIC_SEQ_CST) && v->cpu != this_cpu()->id) {
         arch_kick_cpu(v->cpu);

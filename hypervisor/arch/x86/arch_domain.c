@@ -94,6 +94,7 @@ int arch_vcpu_create(struct vcpu *v)
 void arch_vcpu_free(struct vcpu *v)
 {
     vlapic_destroy(v);
+    heap_free(v->arch.mtrr);
     hvm_vcpu_free(v);
 }
 
@@ -101,6 +102,21 @@ void arch_vcpu_reset(struct vcpu *v)
 {
     vlapic_reset(v);
     v->arch.waiting_for_startup = false;
+}
+
+bool arch_vcpu_is_initialised(const struct vcpu *v)
+{
+    return v->arch.initialised;
+}
+
+void arch_vcpu_down(struct vcpu *v)
+{
+    hvm_vcpu_down(v);
+}
+
+void arch_vcpu_send_nmi(struct vcpu *v)
+{
+    hvm_vcpu_nmi(v);
 }
 
 void arch_vcpu_mark_events_pending(struct vcpu *v)

@@ -99,6 +99,9 @@ struct domain {
     void *sched;                 // the scheduler's per-domain data
     bool target_privileged_for_valid;
     domid_t target_privileged_for; // XEN_DOMCTL_set_target
+    struct spinlock console_lock;
+    unsigned int console_line_length;
+    char console_line[128]; // unfinished line of console_io output
     uint32_t destroy_stage;        // preemptible destruction
 
     struct arch_domain arch;
@@ -167,6 +170,7 @@ void vcpu_block(void);
 
 // The vcpu's timers (core/vcpu_op.c): prepared at creation (0 or -XEN_ENOMEM), killed at the end.
 int vcpu_timers_init(struct vcpu *v);
+void vcpu_timers_stop(struct vcpu *v); // no timer of it is set or running on return
 void vcpu_timers_kill(struct vcpu *v);
 
 // Registers the guest's vcpu_info at a guest-physical address. 0 or -errno.

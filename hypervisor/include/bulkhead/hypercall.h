@@ -32,6 +32,7 @@ int64_t do_grant_table_op(struct hypercall *call);   // core/grant_table.c
 int64_t do_sched_op(struct hypercall *call);         // core/sched_op.c
 int64_t do_vcpu_op(struct hypercall *call);          // core/vcpu_op.c
 int64_t do_set_timer_op(struct hypercall *call);     // core/vcpu_op.c
+int64_t do_vm_assist(struct hypercall *call);        // core/version.c
 int64_t do_console_io(struct hypercall *call);       // core/console_io.c
 int64_t do_xen_version(struct hypercall *call);      // core/version.c
 int64_t do_domctl(struct hypercall *call);           // core/domctl.c

@@ -125,6 +125,7 @@ static void set_flat_segments(struct hvm_registers *r, uint16_t code, uint16_t d
 static void reset_registers(struct vcpu *v, struct hvm_registers *r)
 {
     memset(v->arch.gpr, 0, sizeof(v->arch.gpr));
+    v->arch.initialised = true;
     v->arch.rflags = 2;
     v->arch.fetch.page = 1;
     *r = (struct hvm_registers){.cr0 = CR0_ET, .dr6 = 0xffff0ff0, .dr7 = 0x400,

@@ -21,6 +21,9 @@ void arch_domain_free(struct domain *d);
 int arch_vcpu_create(struct vcpu *v);
 void arch_vcpu_free(struct vcpu *v);
 void arch_vcpu_reset(struct vcpu *v);
+bool arch_vcpu_is_initialised(const struct vcpu *v); // has a state to start from
+void arch_vcpu_down(struct vcpu *v); // stops; the last one takes the domain down
+void arch_vcpu_send_nmi(struct vcpu *v);
 
 // Loads next's state on this CPU (prev is saved first); either may be NULL for idle.
 void arch_vcpu_switch(struct vcpu *prev, struct vcpu *next);

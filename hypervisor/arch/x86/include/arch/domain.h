@@ -8,6 +8,7 @@
 #include <bulkhead/types.h>
 
 struct cpuid_policy;
+struct hvm_hw_mtrr;
 struct iommu_domain;
 struct memory_map_entry;
 struct svm_vcpu;
@@ -41,10 +42,12 @@ struct arch_vcpu {
     struct svm_vcpu *svm;
     struct vlapic *vlapic;
     uint8_t upcall_vector; // HVMOP_set_evtchn_upcall_vector; 0: none
+    bool initialised;         // has registers to start with
     bool waiting_for_startup; // between INIT and STARTUP
     uint8_t startup_vector;
     uint32_t startup_request; // atomic: STARTUP_*
     uint64_t msr_misc_enable;
+    struct hvm_hw_mtrr *mtrr; // what the toolstack loaded, for it alone; NULL: as after reset
     struct fetch_cache {
         uint64_t cr3, page; // guest linear page that was translated under cr3; page 1: none
         uint64_t generation; // of the p2m then
