@@ -160,6 +160,18 @@ static void amd_dump(void)
     }
 }
 
+// Units of other segments too: what is not ours is no domain's either. The larger size of newer
+// units, with performance counters.
+static bool amd_registers(unsigned int index, uint64_t *start, uint64_t *size)
+{
+    if (index >= amd_ivrs.unit_count) {
+        return false;
+    }
+    *start = amd_ivrs.units[index].address;
+    *size = *start % AMD_REG_SIZE_LARGE ? AMD_REG_SIZE : AMD_REG_SIZE_LARGE;
+    return true;
+}
+
 static const struct iommu_ops amd_ops = {
     .name = "AMD-Vi",
     .covers = amd_covers,
@@ -170,6 +182,7 @@ static const struct iommu_ops amd_ops = {
     .irq_free = amd_irq_free,
     .irq_set = amd_irq_set,
     .irq_block = amd_irq_block,
+    .registers = amd_registers,
     .dump = amd_dump,
 };
 

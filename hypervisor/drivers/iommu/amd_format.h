@@ -19,6 +19,7 @@
 #define AMD_REG_EVENT_TAIL   0x2018
 #define AMD_REG_STATUS       0x2020
 #define AMD_REG_SIZE         0x4000u
+#define AMD_REG_SIZE_LARGE   0x80000u
 
 #define AMD_CONTROL_ENABLE          (1UL << 0)
 #define AMD_CONTROL_HT_TUNNEL       (1UL << 1)

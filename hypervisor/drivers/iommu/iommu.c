@@ -77,6 +77,11 @@ bool iommu_covers(const struct pci_device *pdev)
     return ops && ops->covers(pdev);
 }
 
+bool iommu_registers(unsigned int index, uint64_t *start, uint64_t *size)
+{
+    return ops && ops->registers(index, start, size);
+}
+
 // Bridges and host bridges start no transactions of their own that a domain could choose.
 static bool needs_no_translation(const struct pci_device *pdev)
 {

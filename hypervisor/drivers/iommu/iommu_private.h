@@ -29,6 +29,7 @@ struct iommu_ops {
     void (*irq_set)(struct pci_device *pdev, unsigned int index,
                     const struct interrupt_target *target, struct msi_message *message);
     void (*irq_block)(struct pci_device *pdev, unsigned int index);
+    bool (*registers)(unsigned int index, uint64_t *start, uint64_t *size);
     void (*dump)(void);
 };
 

@@ -292,9 +292,10 @@ int vpci_give_to_hardware_domain(struct domain *d, struct pci_device *pdev)
 int vpci_assign_hardware_domain(struct domain *d)
 {
     unsigned int given = 0, kept = 0;
+    int error = iommu_enabled() ? vpci_deny_resources(d) : -XEN_ENODEV;
 
-    if (!iommu_enabled()) {
-        return -XEN_ENODEV;
+    if (error) {
+        return error;
     }
     for (struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
         if (p->hidden) {

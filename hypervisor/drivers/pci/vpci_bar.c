@@ -2,55 +2,30 @@
 // Base address registers of a virtual function (PCI Local Bus Specification 3.0, section 6.2.5).
 // A domain sees what it wrote, with the size bits that the hardware has; addresses take effect,
 // in hardware and p2m, when memory decode is turned on. A BAR is mapped one to one, except for the
-// pages with the MSI-X table, and only where the domain may map device memory and no hidden
-// function lives. Where it cannot be mapped the domain finds nothing there; that is no error.
+// pages with the MSI-X table, and only where there is neither memory nor a device of ours. Where it cannot be mapped the domain finds nothing there; that is no error.
 // The device's lock is held; p2m locks are inner.
 #include <bulkhead/console.h>
 #include <bulkhead/errno.h>
-#include <bulkhead/rangeset.h>
 
 #include "vpci_private.h"
 
 #define VPCI_BAR_HIGH 0x100u // argument of the register with a 64-bit BAR's high half
-
-static bool overlaps(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
-{
-    return a < b + b_size && b < a + a_size;
-}
 
 static bool is_memory(enum pci_bar_type type)
 {
     return type == PCI_BAR_MEMORY32 || type == PCI_BAR_MEMORY64 || type == PCI_BAR_ROM;
 }
 
-static bool hidden_function_in(uint64_t start, uint64_t size)
-{
-    for (const struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
-        for (unsigned int i = 0; p->hidden && i < PCI_MAX_BARS; i++) {
-            if (is_memory(p->bars[i].type) &&
-                overlaps(start, size, p->bars[i].address, p->bars[i].size)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 // Whether the domain may have the whole pages of a BAR.
 static bool mapping_allowed(const struct vpci_device *v, uint64_t first, uint64_t count)
 {
-    if (!rangeset_contains(v->domain->io_memory, first, first + count - 1)) {
-        log_warning("vPCI: " PCI_FORMAT " of domain %u: frames %lx to %lx are not the domain's to "
-                    "map",
-                    PCI_ARGUMENTS(v->pdev->sbdf), v->domain->id, first, first + count - 1);
-        return false;
+    const char *what = vpci_forbidden_memory(first << PAGE_SHIFT, count << PAGE_SHIFT);
+
+    if (what) {
+        log_warning("vPCI: " PCI_FORMAT " of domain %u: frames %lx to %lx are not mapped: %s",
+                    PCI_ARGUMENTS(v->pdev->sbdf), v->domain->id, first, first + count - 1, what);
     }
-    if (hidden_function_in(first << PAGE_SHIFT, count << PAGE_SHIFT)) {
-        log_warning("vPCI: " PCI_FORMAT " of domain %u: frames %lx to %lx hold a hidden function",
-                    PCI_ARGUMENTS(v->pdev->sbdf), v->domain->id, first, first + count - 1);
-        return false;
-    }
-    return true;
+    return !what;
 }
 
 static int map_frame_one_to_one(struct domain *d, uint64_t frame)
@@ -211,7 +186,7 @@ static bool page_shared(const struct vpci_device *v, unsigned int index)
             const struct vpci_bar *b = &other->bars[i];
 
             found |= b->mapped && b != &v->bars[index] &&
-                     overlaps(page, PAGE_SIZE, b->mapped_at, b->size);
+                     ranges_overlap(page, PAGE_SIZE, b->mapped_at, b->size);
         }
     }
     spin_unlock(&v->domain->arch.vpci->lock);

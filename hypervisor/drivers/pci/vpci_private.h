@@ -113,6 +113,18 @@ uint32_t vpci_device_read(struct vpci_device *v, unsigned int offset, unsigned i
 void vpci_device_write(struct vpci_device *v, unsigned int offset, unsigned int size,
                        uint32_t value);
 
+// vpci_memory.c
+// What a BAR must not cover, in words, if start to start + size does; else NULL.
+const char *vpci_forbidden_memory(uint64_t start, uint64_t size);
+// Takes the registers and ports of IOMMUs and hidden functions from what the domain may touch. 0 or
+// -XEN_ENOMEM.
+int vpci_deny_resources(struct domain *d);
+
+static inline bool ranges_overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
+{
+    return a < b + b_size && b < a + a_size;
+}
+
 // vpci_header.c
 int vpci_header_init(struct vpci_device *v); // maps BARs that decode already. 0 or -errno
 void vpci_header_free(struct vpci_device *v); // turns decode and bus mastering off

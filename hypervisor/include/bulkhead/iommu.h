@@ -34,6 +34,10 @@ bool iommu_enabled(void);
 // Whether one IOMMU translates for the function.
 bool iommu_covers(const struct pci_device *pdev);
 
+// The index-th range of device registers that belong to IOMMUs; false: no more. No domain may map
+// them.
+bool iommu_registers(unsigned int index, uint64_t *start, uint64_t *size);
+
 // Makes d the owner of a function and gives its DMA to d: it walks d's p2m. Its interrupts are blocked until they are set up.
 // Creates d->arch.iommu at the first device. 0, -XEN_ENODEV, -XEN_EBUSY, -XEN_ENOMEM.
 int iommu_assign(struct domain *d, struct pci_device *pdev);
