@@ -110,10 +110,12 @@ static void physical_interrupt(void *data)
     struct vioapic *vioapic = pin->chip->domain->arch.vioapic;
 
     spin_lock(&vioapic->lock);
-    if (pin->entry & ENTRY_LEVEL) {
+    // While it is being unbound nothing is taken: whose line this is next must not depend on our
+    // guest's EOI.
+    if (pin->bound && (pin->entry & ENTRY_LEVEL)) {
         pin->physical = true;
         update_level(pin);
-    } else if (!(pin->entry & ENTRY_MASKED)) {
+    } else if (pin->bound && !(pin->entry & ENTRY_MASKED)) {
         deliver(pin);
     }
     spin_unlock(&vioapic->lock);
@@ -290,13 +292,19 @@ int vioapic_bind_line(struct domain *d, uint32_t guest_gsi, uint32_t machine_gsi
     return error;
 }
 
-// Not with the lock held: the handler, which takes it, is waited for.
+// Without the lock held: the handler, which takes it, is waited for.
 static void unbind(struct vioapic_pin *pin)
 {
-    if (pin->bound) {
+    struct vioapic *vioapic = pin->chip->domain->arch.vioapic;
+    bool bound;
+
+    spin_lock(&vioapic->lock);
+    bound = pin->bound;
+    pin->bound = false;
+    pin->physical = false;
+    spin_unlock(&vioapic->lock);
+    if (bound) {
         ioapic_unbind(pin->machine_gsi);
-        pin->bound = false;
-        pin->physical = false;
     }
 }
 
@@ -475,15 +483,22 @@ int vioapic_save(struct domain *d, struct hvm_hw_vioapic *record)
     return 0;
 }
 
+int vioapic_load_check(struct domain *d, const struct hvm_hw_vioapic *record)
+{
+    if (!public_chip(d)) {
+        return -XEN_ENODEV;
+    }
+    return record->base_address != VIOAPIC_DEFAULT_BASE || record->ioregsel > 0xff ? -XEN_EINVAL
+                                                                                   : 0;
+}
+
 int vioapic_load(struct domain *d, const struct hvm_hw_vioapic *record)
 {
     struct vioapic_chip *chip = public_chip(d);
+    int error = vioapic_load_check(d, record);
 
-    if (!chip) {
-        return -XEN_ENODEV;
-    }
-    if (record->base_address != VIOAPIC_DEFAULT_BASE || record->ioregsel > 0xff) {
-        return -XEN_EINVAL;
+    if (error) {
+        return error;
     }
     spin_lock(&d->arch.vioapic->lock);
     chip->index = record->ioregsel;

@@ -99,6 +99,11 @@ static void load_registers(struct vlapic *apic, const struct hvm_hw_lapic_regs *
     vlapic_set_tpr(apic->vcpu, (uint8_t)get(page, REGISTER_TPR));
 }
 
+bool vlapic_load_valid(const struct hvm_hw_lapic *state, const struct hvm_hw_lapic_regs *registers)
+{
+    return (!state || state_valid(state)) && (!registers || registers_valid(registers));
+}
+
 int vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *state,
                 const struct hvm_hw_lapic_regs *registers)
 {
@@ -106,7 +111,7 @@ int vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *state,
     uint64_t deadline = apic->tsc_deadline; // also when the mode is still to be loaded
     uint32_t count = vlapic_timer_current(apic);
 
-    if ((state && !state_valid(state)) || (registers && !registers_valid(registers))) {
+    if (!vlapic_load_valid(state, registers)) {
         return -XEN_EINVAL;
     }
     if (registers) {

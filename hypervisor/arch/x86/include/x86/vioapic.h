@@ -41,6 +41,8 @@ uint32_t vioapic_gsi_count(const struct domain *d);
 // -XEN_ENODEV: not such a domain; load: -XEN_EINVAL and nothing changed.
 int vioapic_save(struct domain *d, struct hvm_hw_vioapic *record);
 int vioapic_load(struct domain *d, const struct hvm_hw_vioapic *record);
+// What vioapic_load would return.
+int vioapic_load_check(struct domain *d, const struct hvm_hw_vioapic *record);
 
 void vioapic_dump(struct domain *d);
 

@@ -137,6 +137,8 @@ void vlapic_migrate_timer(struct vcpu *v);
 void vlapic_save(struct vcpu *v, struct hvm_hw_lapic *state, struct hvm_hw_lapic_regs *registers);
 int vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *state,
                 const struct hvm_hw_lapic_regs *registers);
+// Whether vlapic_load would take them.
+bool vlapic_load_valid(const struct hvm_hw_lapic *state, const struct hvm_hw_lapic_regs *registers);
 
 // What the virtual local APIC needs from the HVM code besides x86/hvm.h's signals.
 uint64_t hvm_guest_tsc(struct vcpu *v);                   // now
