@@ -9,12 +9,19 @@
 #include <bulkhead/cpu.h>
 #include <bulkhead/debug_key.h>
 #include <bulkhead/heap.h>
+#include <bulkhead/iommu.h>
 #include <bulkhead/page.h>
+#include <bulkhead/pci.h>
 #include <bulkhead/sched.h>
 #include <x86/apic.h>
+#include <x86/cpuid_policy.h>
+#include <x86/domain.h>
 #include <x86/early_memory.h>
 #include <x86/features.h>
+#include <x86/hvm.h>
 #include <x86/interrupt.h>
+#include <x86/ioapic.h>
+#include <x86/irq.h>
 #include <x86/layout.h>
 #include <x86/paging.h>
 #include <x86/registers.h>
@@ -124,12 +131,12 @@ void x86_start(uint32_t magic, uint32_t info, uint64_t image_base)
     enter_stack(boot_cpu.arch.stack_top, x86_setup);
 }
 
-void setup_cpu(struct cpu *cpu)
+int setup_cpu(struct cpu *cpu)
 {
+    int error = sched_cpu_online(cpu);
+
     apic_timer_cpu_init();
-    if (sched_cpu_online(cpu)) {
-        panic("Not enough memory for the scheduler of CPU%u.", cpu->id);
-    }
+    return error ? error : hvm_vendor_init_cpu();
 }
 
 static void setup_interrupts_and_time(void)
@@ -140,6 +147,8 @@ static void setup_interrupts_and_time(void)
     apic_cpu_init();
     boot_cpu.arch.apic_id = apic_read_id();
     ipi_init();
+    irq_init();
+    ioapic_init();
     time_init();
     apic_timer_init();
     boot_info.boot_time_wallclock = rtc_read() * 1000000000L - now();
@@ -152,12 +161,16 @@ void x86_setup(void)
         log_warning("ACPI: no tables: only one processor is used");
     }
     setup_interrupts_and_time();
-    if (sched_init()) {
-        give_up("Not enough memory for the scheduler.");
-    }
+    cpuid_policy_init();
     debug_keys_init();
-    setup_cpu(&boot_cpu);
+    if (sched_init() || setup_cpu(&boot_cpu)) {
+        give_up("Domains cannot run on this machine.");
+    }
     smp_init();
+    if (pci_init() || iommu_init()) {
+        give_up("Devices cannot be given to domains safely on this machine.");
+    }
     console_use_interrupts();
+    domain0_build();
     cpu_loop();
 }

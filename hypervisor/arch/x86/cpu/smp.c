@@ -25,7 +25,7 @@
 #define FIRST_WAIT 20000000L     // ns, until STARTUP is repeated
 #define SECOND_WAIT 1000000000L
 
-enum arrival { ARRIVAL_NONE, ARRIVAL_ONLINE, ARRIVAL_DIFFERENT };
+enum arrival { ARRIVAL_NONE, ARRIVAL_ONLINE, ARRIVAL_UNFIT };
 
 struct trampoline_parameters {
     uint64_t root;
@@ -40,6 +40,15 @@ __attribute__((noreturn)) void x86_start_other(struct cpu *cpu);
 static uint64_t trampoline;
 static unsigned int max_cpus = MAX_CPUS;
 static enum arrival arrived;
+
+// Tells the boot CPU that this one cannot take part, and waits to be reset.
+static __attribute__((noreturn)) void stay_out(void)
+{
+    __atomic_store_n(&arrived, ARRIVAL_UNFIT, __ATOMIC_RELEASE);
+    for (;;) {
+        __asm__ volatile("cli; hlt");
+    }
+}
 
 static int parse_maxcpus(const char *value)
 {
@@ -65,14 +74,13 @@ void x86_start_other(struct cpu *cpu)
 {
     descriptor_tables_load(cpu);
     if (!features_match()) {
-        __atomic_store_n(&arrived, ARRIVAL_DIFFERENT, __ATOMIC_RELEASE);
-        for (;;) {
-            __asm__ volatile("cli; hlt");
-        }
+        stay_out();
     }
     features_enable();
     apic_cpu_init();
-    setup_cpu(cpu);
+    if (setup_cpu(cpu)) {
+        stay_out();
+    }
     cpumask_set(&online_cpus, cpu->id);
     // Flushes of the TLB have not been addressed to this CPU up to now.
     write_cr3(read_cr3());
@@ -151,8 +159,10 @@ static bool start_cpu(struct cpu *cpu)
         return true;
     }
     apic_send_init(apic_id);
-    if (state == ARRIVAL_DIFFERENT) {
-        log_warning("Processor with APIC id %u lacks features of the first one: not used", apic_id);
+    if (state == ARRIVAL_UNFIT) {
+        log_warning(
+            "Processor with APIC id %u differs from the first one or is short of memory: not used",
+            apic_id);
     } else {
         log_warning("Processor with APIC id %u did not start: not used", apic_id);
     }

@@ -4,7 +4,7 @@
 # image (address, kind, name) on standard input; nothing there gives an empty table. Addresses are
 # kept as distances from image_start.
 LC_ALL=C sort | awk '
-    BEGIN { base = "ffffffff80200000" }
+    BEGIN { base = "ffffffff80200000"; count = 0; offset = 0 }
     # The upper half is the same for all: the lower eight digits tell the distance.
     function digits(s,   i, n) {
         n = 0
@@ -21,11 +21,11 @@ LC_ALL=C sort | awk '
         print "    .section .symbol_table, \"a\""
         print "    .globl symbol_count, symbol_addresses, symbol_names, symbol_text"
         print "    .balign 8"
-        print "symbol_count: .quad " count + 0
+        print "symbol_count: .quad " count
         print "symbol_addresses:"
         for (i = 0; i < count; i++) print "    .long " address[i]
         print "symbol_names:"
-        for (i = 0; i < count; i++) { print "    .long " offset + 0; offset += length(name[i]) + 1 }
+        for (i = 0; i < count; i++) { print "    .long " offset; offset += length(name[i]) + 1 }
         print "symbol_text:"
         for (i = 0; i < count; i++) print "    .asciz \"" name[i] "\""
         print "    .section .note.GNU-stack, \"\", @progbits"

@@ -16,7 +16,8 @@ void smp_reserve_trampoline(void);
 // Starts the CPUs that ACPI lists; those that do not come are reported and left out. Boot CPU,
 // everything else initialized.
 void smp_init(void);
-// What each CPU does before its cpu_loop, the boot CPU included: setup.c.
-void setup_cpu(struct cpu *cpu);
+// What each CPU does before its cpu_loop, the boot CPU included: setup.c. 0, or -errno with what is
+// wrong said.
+int setup_cpu(struct cpu *cpu);
 
 #endif
