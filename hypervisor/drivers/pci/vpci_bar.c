@@ -9,7 +9,8 @@
 
 #include "vpci_private.h"
 
-#define VPCI_BAR_HIGH 0x100u // argument of the register with a 64-bit BAR's high half
+#define VPCI_BAR_HIGH  0x100u       // argument of the register with a 64-bit BAR's high half
+#define MAX_BAR_FRAMES (1UL << 28) // 1 TiB: bounds the time that mapping takes
 
 static bool is_memory(enum pci_bar_type type)
 {
@@ -19,7 +20,9 @@ static bool is_memory(enum pci_bar_type type)
 // Whether the domain may have the whole pages of a BAR.
 static bool mapping_allowed(const struct vpci_device *v, uint64_t first, uint64_t count)
 {
-    const char *what = vpci_forbidden_memory(first << PAGE_SHIFT, count << PAGE_SHIFT);
+    const char *what = count > MAX_BAR_FRAMES
+                           ? "they are too many"
+                           : vpci_forbidden_memory(first << PAGE_SHIFT, count << PAGE_SHIFT);
 
     if (what) {
         log_warning("vPCI: " PCI_FORMAT " of domain %u: frames %lx to %lx are not mapped: %s",
