@@ -12,20 +12,27 @@
 #include <x86/registers.h>
 
 #define CPUID_1_ECX_XSAVE (1u << 26)
-#define XCR0_X87 1UL
-#define XCR0_SSE 2UL
-#define XCR0_AVX 4UL
-#define XCR0_AVX512 0xe0UL
-#define LEGACY_SIZE 512u
-#define FCW_OFFSET 0u
-#define MXCSR_OFFSET 24u
+#define KNOWN_COMPONENTS 0xe7UL // x87, SSE, AVX, the three of AVX-512
+#define MXCSR_MASK_OFFSET 28u
+#define MXCSR_MASK_OLD 0xffbfu // of processors that do not tell
 
 static uint64_t mask; // 0: FXSAVE only
+static uint32_t mxcsr_mask;
 static unsigned int area_order;
 
 static void write_xcr0(uint64_t value)
 {
     __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+static uint32_t read_mxcsr_mask(void)
+{
+    static char image[EXTENDED_STATE_LEGACY] __attribute__((aligned(16)));
+    uint32_t found;
+
+    __asm__ volatile("fxsave64 (%0)" : : "r"(image) : "memory");
+    memcpy(&found, image + MXCSR_MASK_OFFSET, sizeof(found));
+    return found ? found : MXCSR_MASK_OLD;
 }
 
 int extended_state_init_cpu(void)
@@ -35,12 +42,13 @@ int extended_state_init_cpu(void)
 
     write_cr0(read_cr0() & ~(uint64_t)(CR0_TS | CR0_EM));
     write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
+    mxcsr_mask = read_mxcsr_mask();
     if (!(cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE)) {
         return mask ? -XEN_ENODEV : 0;
     }
     write_cr4(read_cr4() | CR4_OSXSAVE);
     leaf = cpuid(0xd, 0);
-    found = (leaf.eax | (uint64_t)leaf.edx << 32) & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
+    found = (leaf.eax | (uint64_t)leaf.edx << 32) & KNOWN_COMPONENTS;
     if (mask && found != mask) {
         log_error("this CPU's extended state (%lx) differs from the first CPU's (%lx)", found,
                   mask);
@@ -59,16 +67,17 @@ uint64_t extended_state_mask(void)
     return mask;
 }
 
+uint32_t extended_state_mxcsr_mask(void)
+{
+    return mxcsr_mask;
+}
+
 void *extended_state_alloc(void)
 {
-    char *area = heap_alloc_pages(area_order, 0);
+    void *area = heap_alloc_pages(area_order, 0);
 
     if (area) {
-        *(uint16_t *)(area + FCW_OFFSET) = 0x37f;
-        *(uint32_t *)(area + MXCSR_OFFSET) = 0x1f80;
-        if (mask) {
-            *(uint64_t *)(area + LEGACY_SIZE) = XCR0_X87 | XCR0_SSE; // XSTATE_BV
-        }
+        extended_state_reset(area);
     }
     return area;
 }
@@ -107,10 +116,7 @@ void extended_state_load(const void *area, uint64_t xcr0)
 
 bool extended_state_set_xcr0(uint64_t value)
 {
-    // x87 always; AVX needs SSE; the AVX-512 components come together and need AVX.
-    if (!mask || value & ~mask || !(value & XCR0_X87) ||
-        ((value & XCR0_AVX) && !(value & XCR0_SSE)) ||
-        ((value & XCR0_AVX512) && ((value & XCR0_AVX512) != XCR0_AVX512 || !(value & XCR0_AVX)))) {
+    if (!extended_state_xcr0_valid(value)) {
         return false;
     }
     write_xcr0(value);

@@ -58,6 +58,18 @@ void hvm_get_paging(const struct vcpu *v, uint64_t *cr0, uint64_t *cr3, uint64_t
 void hvm_inject_exception(struct vcpu *v, uint8_t vector, uint32_t error_code);
 void hvm_inject_page_fault(struct vcpu *v, uint64_t address, uint32_t error_code);
 void hvm_get_segment(struct vcpu *v, enum hvm_segment s, struct segment *out);
+// The state that is switched with the vcpu rather than on each entry, where it lies while the vcpu
+// does not run.
+struct hvm_switched_state {
+    void *extended_state;    // extended_state.h
+    uint64_t *xcr0, *debug;  // DR0 to DR3
+    uint64_t *pending_event; // to inject on the next entry, as the public CPU record has it, with
+                             // the error code in the upper half; 0: none
+};
+void hvm_get_switched_state(struct vcpu *v, struct hvm_switched_state *out);
+// After the registers of a paused vcpu were replaced as a whole: forgets its translations, its
+// interrupt shadow and a pending NMI.
+void hvm_forget_transient_state(struct vcpu *v);
 void hvm_vendor_set_tsc_offset(struct vcpu *v, uint64_t offset);
 uint64_t hvm_vendor_tsc_offset(const struct vcpu *v);
 void hvm_vendor_use_ports(struct vcpu *v); // after domain.arch.port_permissions was made
@@ -97,9 +109,17 @@ size_t hvm_fetch_instruction(struct vcpu *v, uint8_t bytes[15]);
 void hvm_port_read(struct vcpu *v, uint16_t port, unsigned int size, uint64_t *value);
 void hvm_port_write(struct vcpu *v, uint16_t port, unsigned int size, uint64_t value);
 
-// State for the toolstack, in the public HVM context format (context.c).
-int hvm_context_save(struct domain *d, void *buffer, uint32_t *size); // size alone if buffer NULL
+// State for the toolstack, in the public HVM context format (context.c). Buffers are the
+// hypervisor's own, aligned to 8; d is not the current domain and is paused meanwhile.
+// All records of d. buffer NULL: only tells in *size the bytes that always suffice (at most
+// 1 MiB). Otherwise *size comes with the room and leaves with the bytes used; -XEN_ENOSPC.
+int hvm_context_save(struct domain *d, void *buffer, uint32_t *size);
+// Takes over the records that are there. Vcpus with a CPU record are up afterwards. On failure
+// nothing has changed: -XEN_ENODATA (truncated, or no header first), -XEN_EINVAL (not valid),
+// -XEN_ENODEV (state of a device that d lacks), -XEN_ENXIO (an MSR that d lacks), -XEN_ENOMEM.
 int hvm_context_load(struct domain *d, const void *buffer, uint32_t size);
+// The data of one record, without descriptor. buffer NULL: the length alone. -XEN_EINVAL: unknown
+// type; -XEN_ENOENT: no such record now; -XEN_ENOBUFS: more than *size.
 int hvm_context_save_one(struct domain *d, uint32_t type, uint32_t instance, void *buffer,
                          uint32_t *size);
 
