@@ -21,7 +21,7 @@
 
 static int map_shared_info(struct domain *d, gfn_t gfn)
 {
-    int error;
+    int error = 0;
 
     if (d->shared_info_gfn.n != INVALID_GFN.n && d->shared_info_gfn.n != gfn.n) {
         p2m_clear_match(d, d->shared_info_gfn, heap_mfn(d->shared_info));
@@ -36,7 +36,7 @@ static int map_grant_table(struct domain *d, uint64_t index, gfn_t gfn)
     bool status = index & XENMAPIDX_grant_table_status;
     gfn_t old;
     mfn_t mfn;
-    int error;
+    int error = 0;
 
     index &= ~(uint64_t)XENMAPIDX_grant_table_status;
     error = grant_table_frame(d, index, status, &mfn);
@@ -57,7 +57,7 @@ static int move_page(struct domain *d, gfn_t from, gfn_t to)
 {
     enum p2m_type type;
     struct page *page;
-    int error;
+    int error = 0;
 
     if (from.n == to.n) {
         return 0;
@@ -81,7 +81,7 @@ static int map_foreign(struct domain *d, struct domain *from, gfn_t source, gfn_
     enum p2m_type type;
     struct page *page;
     bool own;
-    int error;
+    int error = 0;
 
     page = p2m_get_page(from, source, false, &type);
     if (!page) {
@@ -120,7 +120,7 @@ int64_t memory_add_to_physmap(struct hypercall *call)
     struct xen_add_to_physmap arg;
     struct domain *d;
     uint64_t count;
-    int error;
+    int error = 0;
 
     if (copy_from_guest(&arg, GVA(call->arg[1]), sizeof(arg))) {
         return -XEN_EFAULT;
@@ -181,7 +181,7 @@ int64_t memory_add_to_physmap_batch(struct hypercall *call)
     struct domain *d, *foreign = NULL;
     struct xen_add_to_physmap_batch b;
     int64_t result;
-    int error;
+    int error = 0;
 
     if (copy_from_guest(&b, GVA(call->arg[1]), sizeof(b))) {
         return -XEN_EFAULT;
@@ -213,7 +213,7 @@ int64_t memory_remove_from_physmap(struct hypercall *call)
     struct xen_remove_from_physmap arg;
     struct p2m_entry entry;
     struct domain *d;
-    int error;
+    int error = 0;
 
     if (copy_from_guest(&arg, GVA(call->arg[1]), sizeof(arg))) {
         return -XEN_EFAULT;
@@ -274,7 +274,7 @@ int64_t memory_acquire_resource(struct hypercall *call)
 {
     struct xen_mem_acquire_resource r;
     struct domain *from;
-    int error;
+    int error = 0;
 
     if (copy_from_guest(&r, GVA(call->arg[1]), sizeof(r))) {
         return -XEN_EFAULT;

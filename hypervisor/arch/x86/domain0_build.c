@@ -264,17 +264,6 @@ static uint64_t append(struct writer *w, const void *data, size_t size)
     return at;
 }
 
-static const char *kernel_command_line(const struct boot_module *module)
-{
-    const char *rest = strchr(module->command_line, ' ');
-
-    // The first word is the file's name, or a placeholder for it.
-    while (rest && *rest == ' ') {
-        rest++;
-    }
-    return rest ? rest : "";
-}
-
 static unsigned int add_region(struct memory_map_entry *map, unsigned int count, uint64_t start,
                                uint64_t size, uint32_t type)
 {
@@ -352,7 +341,7 @@ static uint64_t write_start_info(struct domain0_memory *m, uint64_t info, uint64
     struct hvm_modlist_entry modules[BOOT_MAX_MODULES] = {{0}};
     struct memory_map_entry map[DOMAIN_MAP_ENTRIES];
     uint64_t at = append(&w, &start, sizeof(start));
-    const char *text = kernel_command_line(&boot_info.modules[0]);
+    const char *text = boot_info.modules[0].command_line;
 
     modules[0].cmdline_paddr = append(&w, text, strlen(text) + 1);
     for (unsigned int i = 0; i < boot_info.module_count; i++) {

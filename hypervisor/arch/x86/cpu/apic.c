@@ -42,6 +42,8 @@
 #define SPURIOUS_ENABLE 0x100u
 #define LVT_MASKED 0x10000u
 #define LVT_NMI 0x400u
+#define LEGACY_PIC_MASTER_MASK 0x21
+#define LEGACY_PIC_SLAVE_MASK 0xa1
 #define LVT_TSC_DEADLINE 0x40000u
 #define DIVIDE_BY_1 0xbu
 #define COMMAND_PENDING 0x1000u
@@ -112,6 +114,10 @@ void apic_cpu_init(void)
     apic_write(APIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
     apic_write(APIC_TASK_PRIORITY, 0);
     apic_write(APIC_LVT_TIMER, LVT_MASKED);
+    // The legacy controllers first, while their input is still open: QEMU would keep a request of
+    // theirs that is pending now for ever, and then find no vector for it.
+    port_write8(LEGACY_PIC_MASTER_MASK, 0xff);
+    port_write8(LEGACY_PIC_SLAVE_MASK, 0xff);
     apic_write(APIC_LVT_LINT0, LVT_MASKED);
     apic_write(APIC_LVT_LINT1, LVT_NMI);
     apic_write(APIC_ERROR_STATUS, 0);

@@ -90,7 +90,7 @@ static int64_t param_op(gva_t at, bool set)
     struct xen_hvm_param arg;
     struct domain *d;
     uint8_t needed;
-    int error;
+    int error = 0;
 
     if (copy_from_guest(&arg, at, sizeof(arg))) {
         return -XEN_EFAULT;
