@@ -17,6 +17,7 @@
 #include <bulkhead/page.h>
 #include <bulkhead/sched.h>
 #include <bulkhead/string.h>
+#include <bulkhead/watchdog.h>
 #include <xen/domctl.h>
 
 #define TABLE_LEAF 512u
@@ -210,6 +211,7 @@ static void domain_free(struct domain *d)
     free_vcpus(d);
     grant_table_free(d);
     event_domain_free(d);
+    watchdog_destroy(d);
     sched_domain_destroy(d);
     arch_domain_free(d);
     rangeset_free(d->io_memory);

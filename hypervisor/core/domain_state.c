@@ -126,6 +126,7 @@ void domain_shutdown(struct domain *d, uint8_t reason)
 {
     struct vcpu *v;
     unsigned int i;
+    bool suspended;
 
     if (d == domain0) {
         arch_machine_shutdown(reason);
@@ -135,14 +136,20 @@ void domain_shutdown(struct domain *d, uint8_t reason)
         spin_unlock(&d->lock);
         return;
     }
-    d->shutdown_code = reason;
+    if (!d->shutdown_code_latched) {
+        d->shutdown_code = reason;
+    }
+    suspended = d->shutdown_code == SHUTDOWN_suspend && d->suspend_port;
     d->is_shutting_down = true;
     d->is_shut_down = true;
     spin_unlock(&d->lock);
     for_each_vcpu (v, d, i) {
         vcpu_pause_nosync(v);
     }
-    event_send_host_virq(VIRQ_DOM_EXC);
+    // Who has subscribed to suspension is told of it alone.
+    if (!suspended || event_send(d, d->suspend_port)) {
+        event_send_host_virq(VIRQ_DOM_EXC);
+    }
 }
 
 int domain_resume(struct domain *d)
@@ -155,6 +162,7 @@ int domain_resume(struct domain *d)
     if (d->is_shut_down) {
         d->is_shut_down = d->is_shutting_down = false;
         d->shutdown_code = 0;
+        d->shutdown_code_latched = false;
         for_each_vcpu (v, d, i) {
             vcpu_unpause(v);
         }

@@ -271,6 +271,18 @@ void sched_vcpu_yield(struct vcpu *v)
     cpu_raise_work(v->cpu, CPU_WORK_SCHEDULE);
 }
 
+// After what is allowed has changed: sees that v is where it may be.
+static void replace(struct run_queue *rq, struct sched_vcpu *sv)
+{
+    update_allowed(rq, sv);
+    if (sv->state == SCHED_WAITING) {
+        queue_remove(sv);
+        queue_add(rq, sv, MAX_CPUS, now());
+    } else if (sv->state == SCHED_RUNNING) {
+        cpu_raise_work(sv->vcpu->cpu, CPU_WORK_SCHEDULE);
+    }
+}
+
 int sched_set_affinity(struct vcpu *v, const struct cpumask *hard, const struct cpumask *soft)
 {
     struct sched_vcpu *sv = sched_vcpu_of(v);
@@ -284,16 +296,35 @@ int sched_set_affinity(struct vcpu *v, const struct cpumask *hard, const struct 
     } else {
         v->hard_affinity = *hard;
         v->soft_affinity = *soft;
-        update_allowed(rq, sv);
-        if (sv->state == SCHED_WAITING) {
-            queue_remove(sv);
-            queue_add(rq, sv, MAX_CPUS, now());
-        } else if (sv->state == SCHED_RUNNING) {
-            cpu_raise_work(v->cpu, CPU_WORK_SCHEDULE);
-        }
+        replace(rq, sv);
     }
     spin_unlock(&rq->lock);
     return error;
+}
+
+int sched_pin_override(struct vcpu *v, int32_t cpu)
+{
+    struct sched_vcpu *sv = sched_vcpu_of(v);
+    struct run_queue *rq = run_queue_lock_domain(sv->domain);
+    int error = 0;
+
+    if (cpu < 0 && sv->pinned == MAX_CPUS) {
+        error = -XEN_ENOENT;
+    } else if (cpu >= 0 && sv->pinned != MAX_CPUS) {
+        error = -XEN_EBUSY;
+    } else if (cpu >= 0 && !cpumask_test(&rq->cpus, (unsigned int)cpu)) {
+        error = -XEN_EINVAL;
+    } else {
+        sv->pinned = cpu < 0 ? MAX_CPUS : (unsigned int)cpu;
+        replace(rq, sv);
+    }
+    spin_unlock(&rq->lock);
+    return error;
+}
+
+bool sched_pinned(struct vcpu *v)
+{
+    return sched_vcpu_of(v)->pinned != MAX_CPUS;
 }
 
 int sched_domain_create(struct domain *d)
@@ -364,6 +395,7 @@ int sched_vcpu_create(struct vcpu *v)
     sv->vcpu = v;
     sv->domain = sd;
     sv->state = SCHED_ASLEEP;
+    sv->pinned = MAX_CPUS;
     list_init(&sv->link);
     rq = run_queue_lock_domain(sd);
     sv->virtual_time = rq->base - CREDIT_RESET;

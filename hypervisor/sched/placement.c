@@ -13,7 +13,10 @@ void update_allowed(struct run_queue *rq, struct sched_vcpu *sv)
     bool had_soft = sv->has_soft;
 
     cpumask_and(&sv->allowed, &v->hard_affinity, &rq->cpus);
-    if (cpumask_empty(&sv->allowed)) {
+    if (sv->pinned < MAX_CPUS && cpumask_test(&rq->cpus, sv->pinned)) {
+        cpumask_clear(&sv->allowed);
+        cpumask_set(&sv->allowed, sv->pinned);
+    } else if (cpumask_empty(&sv->allowed)) {
         sv->allowed = rq->cpus; // the pool has none of its CPUs: better than not to run at all
     }
     cpumask_and(&soft, &sv->allowed, &v->soft_affinity);

@@ -58,6 +58,7 @@ struct sched_vcpu {
     struct list domain_link; // sched_domain.vcpus
     enum sched_state state;
     bool yields;
+    unsigned int pinned;    // SCHEDOP_pin_override: only there; MAX_CPUS: not
     bool has_soft;          // soft affinity leaves out CPUs that are allowed
     struct cpumask allowed; // hard affinity within the queue's CPUs; all of them if that is empty
     ns_t virtual_time;      // time run, scaled by weight

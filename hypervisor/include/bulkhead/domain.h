@@ -27,6 +27,7 @@
 
 struct grant_table;
 struct cpupool;
+struct domain_watchdogs;
 
 // Reasons why a vcpu may not run, struct vcpu.pause_flags. Runnable when all are clear and
 // pause_count and the domain's are zero.
@@ -72,6 +73,9 @@ struct domain {
     bool is_shutting_down;
     bool crashed_reported;
     uint8_t shutdown_code; // SHUTDOWN_*
+    bool shutdown_code_latched;  // by SCHEDOP_shutdown_code, whatever reason comes later
+    evtchn_port_t suspend_port;  // told of SHUTDOWN_suspend instead of VIRQ_DOM_EXC; 0: none
+    struct domain_watchdogs *watchdogs; // watchdog.c; NULL: none was ever set
     uint32_t ssidref;
     int32_t pause_count; // of the whole domain
     bool paused_by_toolstack;

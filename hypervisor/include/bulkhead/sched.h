@@ -34,7 +34,12 @@ void sched_vcpu_wake(struct vcpu *v);
 void sched_vcpu_sleep(struct vcpu *v);      // no longer runnable; asks its CPU to reschedule
 void sched_vcpu_sleep_sync(struct vcpu *v); // and waits until it does not run (not on itself)
 void sched_vcpu_yield(struct vcpu *v);
+// 0, or -XEN_EINVAL if hard has no CPU of the domain's pool.
 int sched_set_affinity(struct vcpu *v, const struct cpumask *hard, const struct cpumask *soft);
+// SCHEDOP_pin_override: one CPU whatever the affinity says, until a negative one ends it.
+// -XEN_EINVAL: not in the pool; -XEN_EBUSY: pinned already; -XEN_ENOENT: was not pinned.
+int sched_pin_override(struct vcpu *v, int32_t cpu);
+bool sched_pinned(struct vcpu *v);
 
 // Runstate accounting: moves v to RUNSTATE_ state at time t, and tells the guest's area.
 void runstate_change(struct vcpu *v, int state, ns_t t);
