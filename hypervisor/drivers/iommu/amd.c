@@ -116,12 +116,15 @@ static void amd_detach(struct domain *d, struct pci_device *pdev)
     struct iommu_device *r = pdev->iommu;
 
     spin_lock(&amd_lock);
+    pdev->iommu = NULL;
+    if (pci_requester_id(pdev->sbdf) != r->id) {
+        amd_table_block(r->unit, pci_requester_id(pdev->sbdf));
+    }
     if (--r->functions == 0) {
         r->owner = NULL;
         amd_table_update(r);
     }
     amd_run_commands(r->unit, &flush, 1);
-    pdev->iommu = NULL;
     __atomic_fetch_sub(&domain->unit_functions[r->unit->index], 1, __ATOMIC_SEQ_CST);
     spin_unlock(&amd_lock);
 }

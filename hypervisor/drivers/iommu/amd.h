@@ -84,6 +84,8 @@ struct iommu_device *amd_requester_find(uint16_t id); // amd_lock held
 // Writes the device table entries of the requester (all its ids) from what it holds: they block
 // while they change. amd_lock held.
 void amd_table_update(struct iommu_device *requester);
+// Makes the entry of one id block, whatever requester it belonged to. amd_lock held.
+void amd_table_block(struct amd_unit *unit, uint16_t id);
 void amd_table_silence(uint16_t id); // its faults are not logged any more
 
 // amd_interrupt.c. amd_lock is taken inside.

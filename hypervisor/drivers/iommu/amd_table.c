@@ -136,6 +136,15 @@ void amd_table_update(struct iommu_device *requester)
     }
 }
 
+void amd_table_block(struct amd_unit *unit, uint16_t id)
+{
+    struct amd_dte dte = amd_dte_blocked();
+
+    if (id < table_entries) {
+        write_entry(unit, id, &dte);
+    }
+}
+
 void amd_table_silence(uint16_t id)
 {
     struct iommu_device *r = amd_requester_find(id);
