@@ -4,15 +4,14 @@
 // the buffer is noticed at the write that does not fit, and the whole build fails.
 // What is not in the list of passed tables is not shown. Of those that machines have, these are
 // left out on purpose:
-//   APIC              ours instead: domain 0's vcpus are not the machine's processors
-//   DMAR, IVRS, VIOT  the IOMMUs are the hypervisor's
-//   HPET, SPCR, DBG2, DBGP  timer and serial port likewise; domain 0 would take its console there
-//   SRAT, SLIT, HMAT, MPST, PMTT, MSCT, PPTT  layout of memory and processors that is not domain
-//                     0's
-//   HEST, ERST, EINJ, BERT  errors of the machine are reported to the hypervisor
-//   BGRT, FPDT        point into memory that the firmware no longer owns
-//   NFIT, CEDT        memory that domain 0 was not given
-//   S3PT, RASF, CSTT, UEFI's and ASF's mailboxes, WSMT: no user, and memory behind them
+//   APIC: ours instead, because domain 0's vcpus are not the machine's processors
+//   DMAR, IVRS, VIOT: the IOMMUs are the hypervisor's
+//   HPET, SPCR, DBG2, DBGP: so are timer and serial port; domain 0 would put its console there
+//   SRAT, SLIT, HMAT, MPST, PMTT, MSCT, PPTT: a layout of memory and processors not domain 0's
+//   HEST, ERST, EINJ, BERT: errors of the machine are reported to the hypervisor
+//   BGRT, FPDT: point into memory that the firmware no longer owns
+//   NFIT, CEDT: memory that domain 0 was not given
+//   UEFI, ASF!, WSMT, S3PT, RASF: nobody uses them, and there is memory behind them
 #include "acpi_tables.h"
 
 #include <bulkhead/boot_info.h>
@@ -207,12 +206,11 @@ size_t acpi_build_domain0_tables(void *buffer, size_t size, uint64_t gpa,
     for (unsigned int i = 0; i < acpi_directory.count; i++) {
         const struct acpi_table *table = &acpi_directory.tables[i];
 
-        if (is_listed(table->signature) && is_shown(table)) {
-            put_number(&b, table->address, 8);
+        if (!is_shown(table)) {
+            log_info("ACPI: %.4s is not shown to domain 0%s", table->signature,
+                     in_ram(table->address, table->length) ? ": it lies in RAM" : "");
         } else if (is_listed(table->signature)) {
-            log_warning("ACPI: %.4s lies in RAM: not shown to domain 0", table->signature);
-        } else {
-            log_debug("ACPI: %.4s is not shown to domain 0", table->signature);
+            put_number(&b, table->address, 8);
         }
     }
     put_number(&b, gpa + madt, 8);

@@ -161,13 +161,6 @@ void mmio_write32(volatile void *address, uint32_t value)
     }
 }
 
-void port_write8(uint16_t port, uint8_t value)
-{
-    if ((port != 0x21 && port != 0xa1) || value != 0xff) {
-        abort();
-    }
-}
-
 void *hv_ioremap(maddr_t pa, size_t size)
 {
     (void)size;

@@ -33,9 +33,6 @@
 #define ENTRY_MASKED (1ull << 16)
 #define ENTRY_DESTINATION 56
 
-#define PIC_PRIMARY_DATA 0x21u
-#define PIC_SECONDARY_DATA 0xa1u
-
 enum line_state { LINE_FREE, LINE_CHANGING, LINE_BOUND };
 
 struct line {
@@ -441,8 +438,6 @@ void ioapic_init(void)
     bool level, active_low;
     uint32_t gsi;
 
-    port_write8(PIC_SECONDARY_DATA, 0xff);
-    port_write8(PIC_PRIMARY_DATA, 0xff);
     for (unsigned int i = 0; i < acpi_info.io_apic_count; i++) {
         struct ioapic *ioapic = &ioapics[ioapic_number];
 

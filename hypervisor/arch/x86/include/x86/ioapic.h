@@ -23,7 +23,7 @@ struct ioapic_route {
     bool active_low;
 };
 
-// Boot CPU, after acpi_init and irq_init: finds the I/O APICs, masks every pin and the legacy PIC.
+// Boot CPU, after acpi_init and irq_init: finds the I/O APICs and masks every pin.
 void ioapic_init(void);
 
 unsigned int ioapic_count(void);

@@ -5,7 +5,6 @@
 
 #include <bulkhead/types.h>
 
-void port_write8(uint16_t port, uint8_t value);
 uint32_t mmio_read32(const volatile void *address);
 void mmio_write32(volatile void *address, uint32_t value);
 
