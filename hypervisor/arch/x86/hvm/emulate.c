@@ -126,7 +126,7 @@ bool hvm_emulate_mmio(struct vcpu *v)
     bool more = true;
 
     hvm_get_registers(v, &r);
-    if (x86_decode(&instruction, bytes, available, mode_of(&r))) {
+    if (x86_decode(&instruction, bytes, available, mode_of(&r)) <= 0) {
         log_message(LOG_GUEST_WARNING,
                     "d%uv%u: cannot decode the device access at rip %lx: %02x %02x %02x %02x",
                     v->domain->id, v->id, v->arch.rip, bytes[0], bytes[1], bytes[2], bytes[3]);
