@@ -7,6 +7,7 @@
 
 #include <bulkhead/acpi.h>
 #include <bulkhead/console.h>
+#include <bulkhead/debug_key.h>
 #include <bulkhead/cpu.h>
 #include <bulkhead/heap.h>
 #include <x86/apic.h>
@@ -25,6 +26,8 @@ struct cpu *cpus[MAX_CPUS];
 struct cpumask online_cpus;
 unsigned int machine_eois, machine_timer_slots, kicks, heap_blocks, log_lines;
 unsigned int heap_allowed = ~0u;
+void (*debug_keys[128])(void);
+struct domain *domain0;
 bool machine_interrupts_off;
 ns_t machine_time;
 struct signals signals[DOMAIN_MAX_VCPUS];
@@ -432,6 +435,12 @@ ns_t hvm_tsc_to_time(struct vcpu *v, uint64_t guest_tsc)
 {
     (void)v;
     return (ns_t)(guest_tsc / 2);
+}
+
+void debug_key_register(char key, const char *description, void (*fn)(void))
+{
+    (void)description;
+    debug_keys[(unsigned char)key] = fn;
 }
 
 void arch_spin_wait(void)

@@ -46,5 +46,6 @@ void machine_write(struct vcpu *v, uint64_t address, unsigned int size, uint64_t
 
 extern unsigned int heap_blocks, heap_allowed;
 extern unsigned int log_lines;
+extern void (*debug_keys[128])(void);
 
 #endif

@@ -284,6 +284,21 @@ static void test_domain0_trigger_change(void **state)
     assert_int_equal(machine_inject(v), 0x59);
 }
 
+static void test_debug_keys(void **state)
+{
+    (void)state;
+    domain0 = d;
+    set_entry(8, LEVEL | 0x58);
+    machine_line(8, true);
+    log_lines = 0;
+    debug_keys['Z']();
+    assert_int_equal(log_lines, 1);
+    debug_keys['z'](); // and the line that is reserved
+    assert_int_equal(log_lines, 3);
+    debug_keys['i'](); // and the sum
+    assert_int_equal(log_lines, 5);
+}
+
 static void ignore(void *data)
 {
     (void)data;
@@ -369,6 +384,7 @@ int main(void)
         DOMAIN0(test_domain0_level),
         DOMAIN0(test_domain0_trigger_change),
         DOMAIN0(test_domain0_reserved),
+        DOMAIN0(test_debug_keys),
         DOMAIN0(test_reset),
         cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
     };

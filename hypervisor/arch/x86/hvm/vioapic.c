@@ -9,6 +9,7 @@
 #include <x86/vioapic.h>
 
 #include <bulkhead/console.h>
+#include <bulkhead/debug_key.h>
 #include <bulkhead/domain.h>
 #include <bulkhead/heap.h>
 #include <bulkhead/io.h>
@@ -391,6 +392,28 @@ static struct vioapic *create_empty(unsigned int chips)
     return vioapic;
 }
 
+// Debug key: what domain 0 has made of its lines.
+static void dump_domain0(void)
+{
+    struct vioapic *vioapic = domain0->arch.vioapic;
+
+    spin_lock(&vioapic->lock);
+    for (unsigned int i = 0; i < vioapic->chip_count; i++) {
+        const struct vioapic_chip *chip = vioapic->chips[i];
+
+        for (unsigned int n = 0; n < chip->pin_count; n++) {
+            const struct vioapic_pin *pin = &chip->pins[n];
+
+            if (pin->entry != ENTRY_MASKED || pin->bound) {
+                log_info("GSI %u: entry %016llx%s%s%s", chip->gsi_base + n,
+                         (unsigned long long)pin->entry, pin->asserted ? ", asserted" : "",
+                         pin->physical ? ", waits for EOI" : "", pin->bound ? ", bound" : "");
+            }
+        }
+    }
+    spin_unlock(&vioapic->lock);
+}
+
 int vioapic_create_domain0(struct domain *d)
 {
     unsigned int count = ioapic_count();
@@ -414,6 +437,7 @@ int vioapic_create_domain0(struct domain *d)
         }
         vioapic->chips[vioapic->chip_count++] = chip;
     }
+    debug_key_register('Z', "show domain 0's I/O APICs", dump_domain0);
     return 0;
 }
 
@@ -510,28 +534,4 @@ int vioapic_load(struct domain *d, const struct hvm_hw_vioapic *record)
     }
     spin_unlock(&d->arch.vioapic->lock);
     return 0;
-}
-
-void vioapic_dump(struct domain *d)
-{
-    struct vioapic *vioapic = d->arch.vioapic;
-
-    if (!vioapic) {
-        return;
-    }
-    spin_lock(&vioapic->lock);
-    for (unsigned int i = 0; i < vioapic->chip_count; i++) {
-        const struct vioapic_chip *chip = vioapic->chips[i];
-
-        for (unsigned int n = 0; n < chip->pin_count; n++) {
-            const struct vioapic_pin *pin = &chip->pins[n];
-
-            if (pin->entry != ENTRY_MASKED || pin->bound) {
-                log_info("d%u GSI %u: entry %016llx%s%s%s", d->id, chip->gsi_base + n,
-                         (unsigned long long)pin->entry, pin->asserted ? ", asserted" : "",
-                         pin->physical ? ", waits for EOI" : "", pin->bound ? ", bound" : "");
-            }
-        }
-    }
-    spin_unlock(&vioapic->lock);
 }

@@ -8,6 +8,7 @@
 
 #include <bulkhead/acpi.h>
 #include <bulkhead/console.h>
+#include <bulkhead/debug_key.h>
 #include <bulkhead/heap.h>
 #include <bulkhead/spinlock.h>
 #include <xen/errno.h>
@@ -433,6 +434,26 @@ static bool probe(const struct acpi_io_apic *table, struct ioapic *ioapic)
     return true;
 }
 
+static void dump(void)
+{
+    static const char *const states[] = {"free", "changing", "bound"};
+
+    spin_lock(&ioapic_lock);
+    for (unsigned int i = 0; i < ioapic_number; i++) {
+        for (unsigned int pin = 0; pin < ioapics[i].info.pins; pin++) {
+            const struct line *line = &ioapics[i].lines[pin];
+
+            if (line->state != LINE_FREE || line->reserved) {
+                log_info("GSI %u: %s, entry %08x%08x%s%s", ioapics[i].info.gsi_base + pin,
+                         states[line->state], read_register(&ioapics[i], REGISTER_ENTRY(pin) + 1),
+                         read_register(&ioapics[i], REGISTER_ENTRY(pin)),
+                         line->masked ? ", masked" : "", line->reserved ? ", reserved" : "");
+            }
+        }
+    }
+    spin_unlock(&ioapic_lock);
+}
+
 void ioapic_init(void)
 {
     bool level, active_low;
@@ -456,24 +477,5 @@ void ioapic_init(void)
     // The interval timer is the hypervisor's.
     acpi_isa_irq_to_gsi(0, &gsi, &level, &active_low);
     ioapic_reserve(gsi);
-}
-
-void ioapic_dump(void)
-{
-    static const char *const states[] = {"free", "changing", "bound"};
-
-    spin_lock(&ioapic_lock);
-    for (unsigned int i = 0; i < ioapic_number; i++) {
-        for (unsigned int pin = 0; pin < ioapics[i].info.pins; pin++) {
-            const struct line *line = &ioapics[i].lines[pin];
-
-            if (line->state != LINE_FREE || line->reserved) {
-                log_info("GSI %u: %s, entry %08x%08x%s%s", ioapics[i].info.gsi_base + pin,
-                         states[line->state], read_register(&ioapics[i], REGISTER_ENTRY(pin) + 1),
-                         read_register(&ioapics[i], REGISTER_ENTRY(pin)),
-                         line->masked ? ", masked" : "", line->reserved ? ", reserved" : "");
-            }
-        }
-    }
-    spin_unlock(&ioapic_lock);
+    debug_key_register('z', "show I/O APICs", dump);
 }

@@ -8,6 +8,7 @@
 
 #include <bulkhead/console.h>
 #include <bulkhead/cpu.h>
+#include <bulkhead/debug_key.h>
 #include <bulkhead/heap.h>
 #include <bulkhead/spinlock.h>
 #include <xen/errno.h>
@@ -226,14 +227,7 @@ void irq_interrupt(uint8_t vector)
     apic_eoi();
 }
 
-void irq_init(void)
-{
-    for (unsigned int vector = VECTOR_DEVICE_FIRST; vector <= VECTOR_DEVICE_LAST; vector++) {
-        idt_set_handler((uint8_t)vector, irq_interrupt);
-    }
-}
-
-void irq_dump(void)
+static void dump(void)
 {
     unsigned int cpu;
 
@@ -251,4 +245,12 @@ void irq_dump(void)
     }
     spin_unlock(&irq_lock);
     log_info("unexpected interrupts: %llu", (unsigned long long)unexpected_count);
+}
+
+void irq_init(void)
+{
+    for (unsigned int vector = VECTOR_DEVICE_FIRST; vector <= VECTOR_DEVICE_LAST; vector++) {
+        idt_set_handler((uint8_t)vector, irq_interrupt);
+    }
+    debug_key_register('i', "show device interrupts", dump);
 }

@@ -24,6 +24,7 @@ struct ioapic_route {
 };
 
 // Boot CPU, after acpi_init and irq_init: finds the I/O APICs and masks every pin.
+// Debug key z shows them.
 void ioapic_init(void);
 
 unsigned int ioapic_count(void);
@@ -56,7 +57,5 @@ extern int (*ioapic_remap)(uint8_t ioapic_id, unsigned int pin, const struct ioa
                            uint64_t *rte);
 // Writes the entries of all bound lines anew.
 void ioapic_reprogram(void);
-
-void ioapic_dump(void); // debug key z
 
 #endif

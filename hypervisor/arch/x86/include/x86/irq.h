@@ -9,7 +9,8 @@
 
 struct irq;
 
-// Boot CPU, after the heap and before any device interrupt: takes the device vectors of the IDT.
+// Boot CPU, after the heap and before any device interrupt: takes the device vectors of the IDT,
+// and debug key i, which shows who has which.
 void irq_init(void);
 
 // Allocates a vector on the least used online CPU. handler(data) runs on that CPU in an interrupt
@@ -41,7 +42,5 @@ void irq_interrupt(uint8_t vector);
 // Without interrupt remapping only APIC ids below 255 can be addressed: the IOMMU driver says
 // when it remaps (before the other CPUs' interrupts matter).
 void irq_allow_wide_destinations(void);
-
-void irq_dump(void); // debug key i: who has which vector, counts
 
 #endif

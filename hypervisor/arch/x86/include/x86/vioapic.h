@@ -13,7 +13,7 @@ struct hvm_hw_vioapic;
 #define VIOAPIC_DEFAULT_BASE 0xfec00000ul
 #define VIOAPIC_DEFAULT_PINS 48u // as in the public HVM context
 
-// Mirrors the machine's I/O APICs for domain 0. 0 or -XEN_ENOMEM.
+// Mirrors the machine's I/O APICs for domain 0; debug key Z shows them. 0 or -XEN_ENOMEM.
 int vioapic_create_domain0(struct domain *d);
 // One I/O APIC with 48 pins at the default address, GSI 0 on. 0 or -XEN_ENOMEM.
 int vioapic_create(struct domain *d);
@@ -43,7 +43,5 @@ int vioapic_save(struct domain *d, struct hvm_hw_vioapic *record);
 int vioapic_load(struct domain *d, const struct hvm_hw_vioapic *record);
 // What vioapic_load would return.
 int vioapic_load_check(struct domain *d, const struct hvm_hw_vioapic *record);
-
-void vioapic_dump(struct domain *d);
 
 #endif
