@@ -144,11 +144,14 @@ static void setup_interrupts_and_time(void)
     if (apic_init()) {
         give_up("This machine has no local APIC.");
     }
-    apic_cpu_init();
     boot_cpu.arch.apic_id = apic_read_id();
     ipi_init();
     irq_init();
+    // This masks the legacy interrupt controller, and must do so while its interrupt, which may be
+    // pending since the firmware ran, can still be withdrawn through LINT0: apic_cpu_init masks
+    // that.
     ioapic_init();
+    apic_cpu_init();
     time_init();
     apic_timer_init();
     boot_info.boot_time_wallclock = rtc_read() * 1000000000L - now();

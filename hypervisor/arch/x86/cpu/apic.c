@@ -78,6 +78,19 @@ static void apic_write(uint32_t reg, uint32_t value)
     }
 }
 
+static void enable(void)
+{
+    uint64_t base = read_msr(MSR_APIC_BASE);
+
+    if (!(base & APIC_BASE_ENABLED)) {
+        base |= APIC_BASE_ENABLED;
+        write_msr(MSR_APIC_BASE, base);
+    }
+    if (x2apic && !(base & APIC_BASE_X2APIC)) {
+        write_msr(MSR_APIC_BASE, base | APIC_BASE_X2APIC);
+    }
+}
+
 int apic_init(void)
 {
     uint64_t base;
@@ -93,6 +106,7 @@ int apic_init(void)
             return -XEN_ENOMEM;
         }
     }
+    enable();
     return 0;
 }
 
@@ -103,14 +117,7 @@ bool apic_in_x2apic_mode(void)
 
 void apic_cpu_init(void)
 {
-    uint64_t base = read_msr(MSR_APIC_BASE);
-
-    if (!(base & APIC_BASE_ENABLED)) {
-        write_msr(MSR_APIC_BASE, base | APIC_BASE_ENABLED);
-    }
-    if (x2apic) {
-        write_msr(MSR_APIC_BASE, base | APIC_BASE_ENABLED | APIC_BASE_X2APIC);
-    }
+    enable();
     apic_write(APIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
     apic_write(APIC_TASK_PRIORITY, 0);
     apic_write(APIC_LVT_TIMER, LVT_MASKED);

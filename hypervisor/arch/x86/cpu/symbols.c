@@ -42,6 +42,15 @@ static const char *find_symbol(uint64_t address, uint64_t *offset)
     return symbol_text + symbol_names[low - 1];
 }
 
+const char *symbol_at(uint64_t index, uint64_t *address)
+{
+    if (index >= symbol_count) {
+        return NULL;
+    }
+    *address = (uintptr_t)image_start + symbol_addresses[index];
+    return symbol_text + symbol_names[index];
+}
+
 void log_code_address(uint64_t address)
 {
     uint64_t offset = 0;

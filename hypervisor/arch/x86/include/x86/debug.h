@@ -9,6 +9,8 @@ struct interrupt_frame;
 
 // Logs an address as "name+0xoffset", or as a number outside the image's code.
 void log_code_address(uint64_t address);
+// The index-th symbol of the image's code, by address; NULL at the end.
+const char *symbol_at(uint64_t index, uint64_t *address);
 // Logs the call chain that ends in the frame pointer rbp. Only this CPU's own stacks are followed.
 void log_backtrace(uint64_t rip, uint64_t rbp);
 void log_registers(const struct interrupt_frame *frame);
