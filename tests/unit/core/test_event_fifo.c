@@ -117,8 +117,8 @@ static evtchn_port_t take_from(unsigned int vcpu, unsigned int priority)
     }
     word = word_at(port);
     // Unlink it and learn what comes next.
-    old = __atomic_fetch_and(word, ~(LINKED | (event_word_t)EVTCHN_FIFO_LINK_MASK),
-                             __ATOMIC_SEQ_CST);
+    old =
+        __atomic_fetch_and(word, ~(LINKED | (event_word_t)EVTCHN_FIFO_LINK_MASK), __ATOMIC_SEQ_CST);
     heads[vcpu][priority] = old & EVTCHN_FIFO_LINK_MASK;
     if (!heads[vcpu][priority]) {
         __atomic_fetch_and(&control->ready, ~(1u << priority), __ATOMIC_SEQ_CST);
