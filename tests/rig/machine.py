@@ -17,6 +17,7 @@ import time
 
 import pexpect
 
+import gdb
 import qmp
 
 RIG = os.path.dirname(os.path.abspath(__file__))
@@ -46,6 +47,8 @@ DEVICES = {
         "-drive", "file={disk},format=raw,if=none,id=ahci0",
         "-device", "ide-hd,drive=ahci0,bus=ide.0",
     ],
+    # Writing 1 to its port stops the machine at that instruction.
+    "pvpanic": ["-device", "pvpanic,ioport=0x505", "-action", "panic=pause"],
     "e1000e": ["-netdev", "user,id=net0", "-device", "e1000e,netdev=net0"],
 }  # fmt: skip
 
@@ -69,6 +72,8 @@ class Configuration:
     cpu: str = CPU
     iommu: str = "amd-iommu"
     icount: bool = False
+    # Start halted, with a debugger's stub to let it run.
+    debugger: bool = False
     qemu_arguments: tuple = ()
     # Files in place of the rig's own, and the modules in place of domain 0's kernel and initramfs.
     hypervisor_file: str = None
@@ -100,7 +105,7 @@ class Configuration:
         command += ["-nic", "none", "-display", "none", "-monitor", "none", "-no-reboot"]
         command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
         if self.icount:
-            command += ["-icount", "shift=0,sleep=off"]
+            command += ["-icount", "shift=0,sleep=off", "-rtc", "clock=vm"]
         for device in self.devices:
             disk = os.path.join(IMAGES, f"scratch-{device}.img")
             command += [argument.format(disk=disk) for argument in DEVICES[device]]
@@ -151,6 +156,7 @@ class Machine:
         self.configuration = configuration
         self.console = None
         self.monitor = None
+        self.debugger = None
         self.lock = None
         self.transcript = Transcript(configuration.log)
         self.commands = 0
@@ -172,6 +178,9 @@ class Machine:
         Machine.running = self
         self.monitor = qmp.Monitor()
         command = self.configuration.qemu_command() + self.monitor.qemu_arguments()
+        if self.configuration.debugger:
+            self.debugger = gdb.Debugger(self.monitor.folder)
+            command += self.debugger.qemu_arguments()
         self.console = pexpect.spawn(
             command[0],
             command[1:],
@@ -184,6 +193,8 @@ class Machine:
         self.console.logfile_read = self.transcript
         self.console.delaybeforesend = None
         self.monitor.connect()
+        if self.debugger is not None:
+            self.debugger.connect()
 
     def close(self):
         """Powers the machine off at once and gives up the lock."""
@@ -216,9 +227,13 @@ class Machine:
         return self.console.match
 
     def wait_shell(self, timeout=300):
-        """Waits for domain 0's shell and makes it fit for run()."""
+        """Waits for domain 0's shell."""
         self.expect(READY, timeout)
         self.expect(SHELL_PROMPT, 60)
+        self.prepare_shell()
+
+    def prepare_shell(self):
+        """Makes the shell that has just printed its prompt fit for run()."""
         self.console.sendline("stty -echo; PS1=; PS2=; export LC_ALL=C")
         self.run("true", timeout=60)
 

@@ -50,6 +50,18 @@ class Monitor:
             if "return" in message:
                 return message["return"]
 
+    def human(self, line):
+        """Runs a line of QEMU's human monitor and returns the text it prints."""
+        return self.execute("human-monitor-command", **{"command-line": line})
+
+    def wait_event(self, name, timeout):
+        """Waits for an event that has not been waited for yet."""
+        self.socket.settimeout(timeout)
+        while not any(event["event"] == name for event in self.events):
+            if self.next_message() is None:
+                raise RuntimeError(f"QEMU ended before the event {name}")
+        self.events = [event for event in self.events if event["event"] != name]
+
     def next_message(self):
         """The next message, None at the end; events are kept on the way."""
         while b"\n" not in self.buffer:
