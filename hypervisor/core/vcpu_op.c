@@ -4,6 +4,7 @@
 // A vcpu's timers are set on the CPU that it runs on; when one fires it raises VIRQ_TIMER there.
 // The structures live in struct vcpu; room in the timer queues is reserved when it is created.
 
+#include <bulkhead/arch/control.h>
 #include <bulkhead/console.h>
 #include <bulkhead/cpu.h>
 #include <bulkhead/domain.h>
@@ -113,6 +114,21 @@ static int64_t periodic_op(struct vcpu *v, gva_t at)
     return 0;
 }
 
+static int64_t initialise(struct vcpu *v, gva_t at)
+{
+    struct domain *d = v->domain;
+    int error;
+
+    spin_lock(&d->lock);
+    if (arch_vcpu_is_initialised(v)) {
+        error = -XEN_EEXIST;
+    } else {
+        error = arch_vcpu_initialise(v, at);
+    }
+    spin_unlock(&d->lock);
+    return error;
+}
+
 static int64_t bring_up(struct vcpu *v)
 {
     struct domain *d = v->domain;
@@ -139,12 +155,16 @@ static int64_t runstate_op(struct vcpu *v, gva_t at)
     return copy_to_guest(at, &info, sizeof(info));
 }
 
+// Meaningful only to a vcpu that cannot move: which processor it has.
 static int64_t physid_op(const struct vcpu *v, gva_t at)
 {
-    // Only a vcpu that may not move has an answer, and none of ours is pinned for that purpose.
-    (void)v;
-    (void)at;
-    return -XEN_EINVAL;
+    struct vcpu_get_physid arg;
+
+    if (!v->domain->privileged || cpumask_weight(&v->hard_affinity) != 1) {
+        return -XEN_EINVAL;
+    }
+    arg.phys_id = arch_cpu_physical_id(cpumask_next(&v->hard_affinity, 0));
+    return copy_to_guest(at, &arg, sizeof(arg));
 }
 
 static int64_t register_info_op(struct vcpu *v, gva_t at)
@@ -166,6 +186,10 @@ static int64_t register_area_op(struct vcpu *v, gva_t at, struct guest_area *are
 
     if (copy_from_guest(&address, at, sizeof(address))) {
         return -XEN_EFAULT;
+    }
+    if (physical && address == ~0UL) {
+        guest_area_release(area);
+        return 0;
     }
     if (physical) {
         error = guest_area_register_physical(v->domain, area, GPA(address), size);
@@ -206,6 +230,8 @@ int64_t do_vcpu_op(struct hypercall *call)
         return -XEN_ENOENT;
     }
     switch (op) {
+    case VCPUOP_initialise:
+        return initialise(v, at);
     case VCPUOP_up:
         return bring_up(v);
     case VCPUOP_down:
@@ -229,8 +255,11 @@ int64_t do_vcpu_op(struct hypercall *call)
     case VCPUOP_set_singleshot_timer:
         return singleshot_op(v, at);
     case VCPUOP_stop_singleshot_timer:
+        if (v != current_vcpu()) {
+            return -XEN_EINVAL;
+        }
         timer_stop(&v->singleshot_timer);
-        return v == current_vcpu() ? 0 : -XEN_EINVAL;
+        return 0;
     case VCPUOP_register_vcpu_info:
         return register_info_op(v, at);
     case VCPUOP_send_nmi:

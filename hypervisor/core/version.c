@@ -2,6 +2,7 @@
 // xen_version: who we are and what we can do; vm_assist: what the guest wants otherwise.
 // The version is that of the public ABI that we serve; the rest is our own.
 
+#include <bulkhead/arch/control.h>
 #include <bulkhead/build_info.h>
 #include <bulkhead/cmdline.h>
 #include <bulkhead/console.h>
@@ -34,10 +35,9 @@ static int64_t give_compile_info(gva_t at)
 
 static uint32_t features(const struct domain *d)
 {
-    uint32_t bits = 1u << XENFEAT_writable_page_tables | 1u << XENFEAT_auto_translated_physmap |
-                    1u << XENFEAT_hvm_safe_pvclock | 1u << XENFEAT_hvm_callback_vector |
-                    1u << XENFEAT_memory_op_vnode_supported | 1u << XENFEAT_runstate_phys_area |
-                    1u << XENFEAT_vcpu_time_phys_area;
+    uint32_t bits = arch_features(d) | 1u << XENFEAT_writable_page_tables |
+                    1u << XENFEAT_auto_translated_physmap | 1u << XENFEAT_not_direct_mapped |
+                    1u << XENFEAT_runstate_phys_area | 1u << XENFEAT_vcpu_time_phys_area;
 
     return d->privileged ? bits | 1u << XENFEAT_dom0 : bits;
 }
@@ -56,25 +56,31 @@ static int64_t give_features(gva_t at)
     return copy_to_guest(at, &info, sizeof(info));
 }
 
-// Bytes of the build id; without a buffer its length.
-static int64_t give_build_id(gva_t at)
+// The commands that give as many bytes as there are: without a buffer just their number.
+static int64_t give_bytes(gva_t at, const char *bytes)
 {
-    xen_build_id_t header;
-    size_t length = strlen(build_info_revision);
+    size_t length = strlen(bytes);
+    xen_varbuf_t header;
 
     if (!at.a) {
         return (int64_t)length;
     }
-    if (copy_from_guest(&header, at, sizeof(header.len))) {
+    if (copy_from_guest(&header.len, at, sizeof(header.len))) {
         return -XEN_EFAULT;
     }
     if (header.len < length) {
         return header.len ? -XEN_ENOBUFS : -XEN_EINVAL;
     }
-    if (copy_to_guest(GVA(at.a + offsetof(xen_build_id_t, buf)), build_info_revision, length)) {
+    if (copy_to_guest(GVA(at.a + offsetof(xen_varbuf_t, buf)), bytes, length)) {
         return -XEN_EFAULT;
     }
     return (int64_t)length;
+}
+
+// What only domain 0 may read, others get a text instead of, as they expect no error.
+static const char *visible_command_line(void)
+{
+    return current_domain()->privileged ? cmdline_text : "<denied>";
 }
 
 static int64_t give_platform_parameters(gva_t at)
@@ -91,14 +97,13 @@ int64_t do_xen_version(struct hypercall *call)
 
     switch (call->arg[0]) {
     case XENVER_version:
-        return 4 << 16 | 20;
+        return XEN_ABI_MAJOR << 16 | XEN_ABI_MINOR;
     case XENVER_extraversion:
         return give_text(at, build_info_extra_version, sizeof(xen_extraversion_t));
     case XENVER_compile_info:
         return give_compile_info(at);
     case XENVER_capabilities:
-        return give_text(at, "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ",
-                         sizeof(xen_capabilities_info_t));
+        return give_text(at, arch_capabilities(), sizeof(xen_capabilities_info_t));
     case XENVER_changeset:
         return give_text(at, build_info_revision, sizeof(xen_changeset_info_t));
     case XENVER_platform_parameters:
@@ -110,11 +115,17 @@ int64_t do_xen_version(struct hypercall *call)
     case XENVER_guest_handle:
         return copy_to_guest(at, current_domain()->handle, sizeof(xen_domain_handle_t));
     case XENVER_commandline:
-        return current_domain()->privileged
-                   ? give_text(at, cmdline_text, sizeof(xen_commandline_t))
-                   : -XEN_EPERM;
+        return give_text(at, visible_command_line(), sizeof(xen_commandline_t));
     case XENVER_build_id:
-        return give_build_id(at);
+        return current_domain()->privileged ? give_bytes(at, build_info_revision) : -XEN_EPERM;
+    case XENVER_extraversion2:
+        return give_bytes(at, build_info_extra_version);
+    case XENVER_capabilities2:
+        return give_bytes(at, arch_capabilities());
+    case XENVER_changeset2:
+        return give_bytes(at, build_info_revision);
+    case XENVER_commandline2:
+        return give_bytes(at, visible_command_line());
     default:
         return -XEN_ENOSYS;
     }

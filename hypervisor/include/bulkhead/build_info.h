@@ -7,5 +7,10 @@
 extern const char build_info_extra_version[]; // "-bulkhead…"
 extern const char build_info_compiler[], build_info_by[], build_info_domain[], build_info_date[];
 extern const char build_info_revision[]; // of the source tree
+extern const char build_info_config[];   // the compiler's options
+
+// The public ABI's version, which is what guests and tools are told.
+#define XEN_ABI_MAJOR 4u
+#define XEN_ABI_MINOR 20u
 
 #endif

@@ -11,8 +11,9 @@
 struct domain;
 struct vcpu;
 
-// The commands that only the port knows; as the core's own handlers (control.h): 0 or -errno,
-// *copy_back says whether the guest gets the structure back. -XEN_ENOSYS: unknown here too.
+// The commands that only the port knows; as the core's own handlers: 0 or -errno (-XEN_ERESTART:
+// again from the start), *copy_back says whether the caller gets the structure back.
+// -XEN_ENOSYS: unknown here too.
 int arch_domctl(struct domain *d, struct xen_domctl *op, bool *copy_back);
 int arch_sysctl(struct xen_sysctl *op, bool *copy_back);
 
@@ -25,13 +26,10 @@ void arch_cpu_topology(unsigned int cpu, struct xen_sysctl_cputopo *out);
 const char *arch_capabilities(void);
 uint32_t arch_features(const struct domain *d);
 
-// Has registers to start with: VCPUOP_up may bring it up.
-bool arch_vcpu_initialised(const struct vcpu *v);
-// VCPUOP_initialise: context is the guest's structure; v is down. 0, -XEN_EFAULT, -XEN_EINVAL,
-// -XEN_EOPNOTSUPP.
+// VCPUOP_initialise: context is the caller's structure; v is down and has no state to start from.
+// 0, -XEN_EFAULT, -XEN_EINVAL, -XEN_EOPNOTSUPP.
 int arch_vcpu_initialise(struct vcpu *v, gva_t context);
-void arch_vcpu_send_nmi(struct vcpu *v);
-// The identification of the CPU that v runs on, for VCPUOP_get_physid.
+// The identification of a CPU, for VCPUOP_get_physid.
 uint64_t arch_cpu_physical_id(unsigned int cpu);
 
 // struct vcpu_guest_context as the toolstack and debuggers use it; v is paused. Set: 0 or

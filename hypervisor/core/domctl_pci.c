@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Domctl: giving PCI functions to domains. A function goes from domain 0 or quarantine to the
+// domain, IOMMU first and then its virtual configuration space, and back into quarantine.
+// Locking: domctl_lock is held, so nobody else assigns; the drivers lock the device.
+// Errors: a function that cannot be given to the domain is left in quarantine, where it can harm
+// nobody, and the caller is told.
+
+#include <bulkhead/console.h>
+#include <bulkhead/domain.h>
+#include <bulkhead/guest_access.h>
+#include <bulkhead/iommu.h>
+#include <bulkhead/pci.h>
+#include <bulkhead/vpci.h>
+#include <xen/domctl.h>
+
+#include "domctl_internal.h"
+
+static pci_sbdf_t sbdf_of(uint32_t machine_sbdf)
+{
+    return PCI_SBDF(machine_sbdf >> 16, machine_sbdf >> 8 & 0xff, machine_sbdf & 0xff);
+}
+
+// The function that a request is about; NULL and *error if there is none that can be assigned.
+static struct pci_device *requested(const struct xen_domctl_assign_device *request, int *error)
+{
+    struct pci_device *pdev;
+
+    if (request->dev != XEN_DOMCTL_DEV_PCI) {
+        *error = -XEN_ENODEV;
+        return NULL;
+    }
+    pdev = pci_device_find(sbdf_of(request->u.pci.machine_sbdf));
+    if (!pdev || pdev->removed || pdev->hidden) {
+        *error = -XEN_ENODEV;
+        return NULL;
+    }
+    return pdev;
+}
+
+static int check_receiver(const struct domain *d)
+{
+    if (!(d->creation_flags & XEN_DOMCTL_CDF_iommu)) {
+        return -XEN_EINVAL;
+    }
+    return d->is_dying ? -XEN_EINVAL : 0;
+}
+
+int domctl_assign_device(struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_assign_device *request = &op->u.assign_device;
+    struct pci_device *pdev;
+    int error = check_receiver(d);
+
+    if (error) {
+        return error;
+    }
+    if (request->flags & ~(uint32_t)XEN_DOMCTL_DEV_RDM_RELAXED) {
+        return -XEN_EINVAL;
+    }
+    pdev = requested(request, &error);
+    if (!pdev) {
+        return error;
+    }
+    if (pdev->owner && pdev->owner != domain0) {
+        return -XEN_EBUSY;
+    }
+    if (pdev->owner) {
+        vpci_deassign(pdev);
+        iommu_deassign(pdev);
+    }
+    error = iommu_assign(d, pdev);
+    if (!error) {
+        error = vpci_assign(d, pdev);
+        if (error) {
+            iommu_deassign(pdev);
+        }
+    }
+    if (error) {
+        log_warning("PCI: " PCI_FORMAT " cannot be given to domain %u (error %d)",
+                    PCI_ARGUMENTS(pdev->sbdf), d->id, error);
+    }
+    return error;
+}
+
+int domctl_deassign_device(struct domain *d, struct xen_domctl *op)
+{
+    struct pci_device *pdev;
+    int error = 0;
+
+    if (op->u.assign_device.flags) {
+        return -XEN_EINVAL;
+    }
+    pdev = requested(&op->u.assign_device, &error);
+    if (!pdev) {
+        return error;
+    }
+    if (pdev->owner != d) {
+        return -XEN_ENODEV;
+    }
+    vpci_deassign(pdev);
+    iommu_deassign(pdev);
+    return 0;
+}
+
+// Without a domain: whether any domain but domain 0 has it; else whether d could get it.
+int domctl_test_assign_device(struct domain *d, struct xen_domctl *op)
+{
+    struct pci_device *pdev;
+    int error = d ? check_receiver(d) : 0;
+
+    if (error) {
+        return error;
+    }
+    if (!d && op->domain != DOMID_INVALID) {
+        return -XEN_ESRCH;
+    }
+    if (op->u.assign_device.flags) {
+        return -XEN_EINVAL;
+    }
+    pdev = requested(&op->u.assign_device, &error);
+    if (!pdev) {
+        return error;
+    }
+    if (pdev->owner && pdev->owner != domain0) {
+        return -XEN_EBUSY;
+    }
+    return iommu_covers(pdev) ? 0 : -XEN_ENODEV;
+}
+
+// Conventional functions behind a bridge share one requester id, so they cannot be kept apart.
+static bool are_siblings(const struct pci_device *a, const struct pci_device *b)
+{
+    return a != b && !a->is_pcie && !b->is_pcie && a->sbdf.bus &&
+           a->sbdf.segment == b->sbdf.segment && a->sbdf.bus == b->sbdf.bus;
+}
+
+int domctl_get_device_group(struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_get_device_group *request = &op->u.get_device_group;
+    struct pci_device *of = pci_device_find(sbdf_of(request->machine_sbdf));
+
+    (void)d;
+    if (!of || of->removed) {
+        return -XEN_ENODEV;
+    }
+    request->num_sdevs = 0;
+    for (struct pci_device *p = pci_device_next(NULL); p && request->num_sdevs < request->max_sdevs;
+         p = pci_device_next(p)) {
+        uint32_t sbdf = (uint32_t)p->sbdf.segment << 16 | pci_requester_id(p->sbdf);
+
+        if (p->removed || !are_siblings(of, p)) {
+            continue;
+        }
+        if (copy_to_handle(request->sdev_array, request->num_sdevs, &sbdf, 1)) {
+            return -XEN_EFAULT;
+        }
+        request->num_sdevs++;
+    }
+    return 0;
+}
