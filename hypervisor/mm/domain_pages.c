@@ -21,61 +21,69 @@ uint64_t page_claimed_count(void)
 }
 
 // Uses up the domain's claim, or makes sure that enough is left beside the claims of others.
-// domain.page_lock held.
-static bool claim_consume(struct domain *d, uint64_t frames)
+// domain.page_lock held. How much of the claim was used goes to *used.
+static bool claim_consume(struct domain *d, uint64_t frames, uint64_t *used)
 {
     uint64_t own = MIN(d->outstanding_claim, frames);
     bool ok;
 
+    *used = 0;
     if (likely(!__atomic_load_n(&claimed, __ATOMIC_RELAXED))) {
         return true;
     }
     spin_lock(&claim_lock);
-    ok = page_free_count() >= claimed - own + frames - own;
+    ok = page_free_count() >= claimed - own + frames;
     if (ok) {
         claimed -= own;
         d->outstanding_claim -= own;
+        *used = own;
     }
     spin_unlock(&claim_lock);
     return ok;
 }
 
-static void claim_drop(struct domain *d)
+// Undoes claim_consume when there was no such block after all.
+static void claim_restore(struct domain *d, uint64_t used)
 {
-    spin_lock(&claim_lock);
-    claimed -= d->outstanding_claim;
-    d->outstanding_claim = 0;
-    spin_unlock(&claim_lock);
+    spin_lock(&d->page_lock);
+    if (used && !d->is_dying) {
+        spin_lock(&claim_lock);
+        claimed += used;
+        d->outstanding_claim += used;
+        spin_unlock(&claim_lock);
+    }
+    spin_unlock(&d->page_lock);
 }
 
 int domain_claim_pages(struct domain *d, uint64_t frames)
 {
+    uint64_t others;
     int error = 0;
 
     spin_lock(&d->page_lock);
-    claim_drop(d);
-    if (frames) {
-        spin_lock(&claim_lock);
-        if (frames <= d->total_pages || d->is_dying) {
-            error = -XEN_EINVAL;
-        } else if (page_free_count() < claimed + frames - d->total_pages) {
-            error = -XEN_ENOMEM;
-        } else {
-            d->outstanding_claim = frames - d->total_pages;
-            claimed += d->outstanding_claim;
-        }
-        spin_unlock(&claim_lock);
+    spin_lock(&claim_lock);
+    others = claimed - d->outstanding_claim;
+    if (frames && (frames <= d->total_pages || d->is_dying)) {
+        error = -XEN_EINVAL;
+    } else if (frames && (page_free_count() < others ||
+                          page_free_count() - others < frames - d->total_pages)) {
+        error = -XEN_ENOMEM;
+    } else {
+        d->outstanding_claim = frames ? frames - d->total_pages : 0;
+        __atomic_store_n(&claimed, others + d->outstanding_claim, __ATOMIC_RELAXED);
     }
+    spin_unlock(&claim_lock);
     spin_unlock(&d->page_lock);
     return error;
 }
 
-static bool account_add(struct domain *d, uint64_t frames)
+static bool account_add(struct domain *d, uint64_t frames, uint64_t *claim_used)
 {
     bool ok;
 
     spin_lock(&d->page_lock);
-    ok = !d->is_dying && d->total_pages + frames <= d->max_pages && claim_consume(d, frames);
+    ok = !d->is_dying && d->total_pages <= d->max_pages &&
+         frames <= d->max_pages - d->total_pages && claim_consume(d, frames, claim_used);
     if (ok) {
         if (d->total_pages == 0) {
             domain_hold(d);
@@ -112,13 +120,15 @@ static void make_owned(struct domain *d, struct page *page, uint64_t count)
 
 struct page *domain_page_alloc(struct domain *d, unsigned int order, unsigned int flags)
 {
+    uint64_t claim_used;
     struct page *page;
 
-    if (!account_add(d, 1UL << order)) {
+    if (order > ORDER_1G || !account_add(d, 1UL << order, &claim_used)) {
         return NULL;
     }
     page = page_alloc(order, 0, flags);
     if (!page) {
+        claim_restore(d, claim_used);
         account_remove(d, 1UL << order);
         return NULL;
     }
@@ -128,7 +138,9 @@ struct page *domain_page_alloc(struct domain *d, unsigned int order, unsigned in
 
 int domain_donate_pages(struct domain *d, mfn_t first, uint64_t count)
 {
-    if (!mfn_in_table(mfn_add(first, count - 1)) || !account_add(d, count)) {
+    uint64_t claim_used;
+
+    if (!mfn_in_table(mfn_add(first, count - 1)) || !account_add(d, count, &claim_used)) {
         return -XEN_ENOMEM;
     }
     make_owned(d, mfn_to_page(first), count);

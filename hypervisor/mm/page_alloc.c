@@ -30,6 +30,8 @@ struct free_lists {
 static struct free_lists free_lists[ZONES][2]; // [zone][dirty]
 static struct spinlock alloc_lock = SPINLOCK_INIT;
 static uint64_t free_frames, dirty_frames, total_frames;
+// Blocks that were taken off the lists to be cleaned, and that came back.
+static uint64_t scrubs_begun, scrubs_ended;
 
 struct page *frame_table;
 uint64_t frame_table_frames;
@@ -177,26 +179,42 @@ static void clean_frames(uint64_t frame, uint64_t count)
     }
 }
 
+// Takes a block and its accounting. What another CPU is just cleaning is free memory too, and back
+// soon: when there is no other, it is waited for.
+static bool take_accounted(unsigned int order, unsigned int flags, uint64_t *frame, bool *dirty)
+{
+    uint64_t last_scrub;
+    bool found;
+
+    spin_lock(&alloc_lock);
+    last_scrub = scrubs_begun;
+    for (;;) {
+        bool wait = scrubs_ended < last_scrub;
+
+        found = take_block(order, flags, frame, dirty);
+        if (found || !wait) {
+            break;
+        }
+        spin_unlock(&alloc_lock);
+        arch_spin_wait();
+        spin_lock(&alloc_lock);
+    }
+    if (found) {
+        frame_table[*frame].state = PAGE_STATE_NONE; // no longer a merge candidate
+        free_frames -= 1UL << order;
+        dirty_frames -= *dirty ? 1UL << order : 0;
+    }
+    spin_unlock(&alloc_lock);
+    return found;
+}
+
 struct page *page_alloc(unsigned int order, unsigned int node, unsigned int flags)
 {
     uint64_t frame;
-    bool dirty, found;
+    bool dirty;
 
     (void)node; // one free-list set serves all nodes until SRAT is used
-    if (order > MAX_ORDER) {
-        return NULL;
-    }
-    spin_lock(&alloc_lock);
-    found = take_block(order, flags, &frame, &dirty);
-    if (found) {
-        struct page *page = &frame_table[frame];
-
-        page->state = PAGE_STATE_NONE; // no longer a merge candidate
-        free_frames -= 1UL << order;
-        dirty_frames -= dirty ? 1UL << order : 0;
-    }
-    spin_unlock(&alloc_lock);
-    if (!found) {
+    if (order > MAX_ORDER || !take_accounted(order, flags, &frame, &dirty)) {
         return NULL;
     }
     if (dirty && !(flags & ALLOC_NO_SCRUB)) {
@@ -264,8 +282,7 @@ bool page_scrub_some(void)
     found = take_dirty(&frame, &order);
     if (found) {
         frame_table[frame].state = PAGE_STATE_NONE;
-        free_frames -= 1UL << order;
-        dirty_frames -= 1UL << order;
+        scrubs_begun++;
     }
     spin_unlock(&alloc_lock);
     if (!found) {
@@ -275,7 +292,8 @@ bool page_scrub_some(void)
     spin_lock(&alloc_lock);
     frame_table[frame].state = PAGE_STATE_FREE;
     block_insert(frame, order, false);
-    free_frames += 1UL << order;
+    dirty_frames -= 1UL << order;
+    scrubs_ended++;
     spin_unlock(&alloc_lock);
     return true;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Walks a guest's own page tables: 32-bit, PAE and 4-level, or none when paging is off.
-// Access is a supervisor's; accessed and dirty bits are set as the processor would. The guest may
-// change its tables meanwhile: each entry is read once, and frames are referenced while mapped.
+// Access is a supervisor's; accessed and dirty bits are set as the processor would, but not in
+// tables that lie in memory that the guest may not write. The guest may change its tables
+// meanwhile: each entry is read once, and frames are referenced while mapped.
 
 #include <bulkhead/arch/mm.h>
 #include <bulkhead/domain.h>
@@ -43,11 +44,13 @@ static const struct format *choose(uint64_t cr4, uint64_t efer)
     return cr4 & CR4_PSE ? &format_32_pse : &format_32;
 }
 
-// Reads the entry and sets bits that the processor would; 0 when there is no memory there.
+// Reads the entry and sets bits that the processor would; 0 when there is no memory there, or bits
+// would have to be set in what is not the guest's to write.
 static uint64_t read_entry(struct domain *d, gpa_t at, const struct format *f, bool leaf_write,
                            unsigned int level)
 {
-    struct page *page = p2m_get_page(d, gpa_to_gfn(at), false, NULL);
+    enum p2m_type type;
+    struct page *page = p2m_get_page(d, gpa_to_gfn(at), false, &type);
     uint64_t entry = 0;
     void *mapped;
     char *place;
@@ -64,7 +67,9 @@ static uint64_t read_entry(struct domain *d, gpa_t at, const struct format *f, b
         bool leaf = level == 1 || ((entry & PTE_LARGE) && (f->large_levels & (1u << level)));
         uint8_t want = PTE_ACCESSED | (leaf && leaf_write && (entry & PTE_WRITE) ? PTE_DIRTY : 0);
 
-        if ((entry & want) != want) {
+        if ((entry & want) != want && !p2m_is_writable(type)) {
+            entry = 0;
+        } else if ((entry & want) != want) {
             __atomic_fetch_or((uint8_t *)place, want, __ATOMIC_RELAXED);
         }
     }

@@ -351,10 +351,37 @@ void p2m_put_page(struct page *page)
     page_put(page);
 }
 
-static void take_reference(mfn_t mfn, enum p2m_type type)
+// Whether nothing is mapped below an entry: tables may be left over from what once was.
+static bool entry_is_empty(uint64_t entry, unsigned int level)
 {
-    if (type == P2M_GRANT || type == P2M_GRANT_RO || type == P2M_SHARED) {
-        __atomic_fetch_add(&mfn_to_page(mfn)->used.count, 1, __ATOMIC_ACQUIRE);
+    if (!(entry & ENTRY_PRESENT)) {
+        return true;
+    }
+    if (entry_is_leaf(entry, level)) {
+        return false;
+    }
+    for (unsigned int i = 0; i < ENTRIES; i++) {
+        if (!entry_is_empty(entry_table(entry)[i], level - 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool range_is_empty(struct domain *d, struct p2m *p, gfn_t gfn, unsigned int level)
+{
+    const uint64_t *entry = find_entry(d, p, gfn, &level, false);
+
+    return !entry || entry_is_empty(*entry, level);
+}
+
+static void take_references(mfn_t mfn, unsigned int order, enum p2m_type type)
+{
+    if (type != P2M_GRANT && type != P2M_GRANT_RO && type != P2M_SHARED) {
+        return;
+    }
+    for (uint64_t i = 0; i < 1UL << order; i++) {
+        __atomic_fetch_add(&mfn_to_page(mfn_add(mfn, i))->used.count, 1, __ATOMIC_ACQUIRE);
     }
 }
 
@@ -369,7 +396,10 @@ static int set_locked(struct domain *d, struct p2m *p, gfn_t gfn, mfn_t mfn, uns
     if (!gfn_in_range(gfn, order) || mfn.n & ((1UL << order) - 1)) {
         return -XEN_EINVAL;
     }
-    if (must_be_new && lookup_locked(d, p, gfn).type != P2M_INVALID) {
+    if (p->releasing) {
+        return -XEN_ESRCH;
+    }
+    if (must_be_new && !range_is_empty(d, p, gfn, level)) {
         return -XEN_EEXIST;
     }
     entry = find_entry(d, p, gfn, &level, true);
@@ -377,10 +407,7 @@ static int set_locked(struct domain *d, struct p2m *p, gfn_t gfn, mfn_t mfn, uns
         return -XEN_ENOMEM;
     }
     old = *entry;
-    if (must_be_new && (old & ENTRY_PRESENT)) {
-        return -XEN_EEXIST;
-    }
-    take_reference(mfn, type);
+    take_references(mfn, order, type);
     __atomic_store_n(entry, make_leaf(mfn, level, write), __ATOMIC_RELEASE);
     if (old & ENTRY_PRESENT) {
         note_flush(p, gfn, order);
@@ -485,8 +512,8 @@ uint64_t p2m_table_pages(struct domain *d)
     return d->arch.p2m->table_pages;
 }
 
-// Detaches the lowest present piece of at most 2 MiB (or one large leaf) and returns whether
-// anything is left.
+// Detaches the lowest present piece of at most 2 MiB, or a 1 GiB leaf, whose frames are then left to
+// be dropped; returns whether anything was there.
 static bool release_piece(struct domain *d, struct p2m *p, uint64_t *table, unsigned int level)
 {
     for (unsigned int i = 0; i < ENTRIES; i++) {
@@ -500,10 +527,26 @@ static bool release_piece(struct domain *d, struct p2m *p, uint64_t *table, unsi
             return true;
         }
         table[i] = 0;
-        drop_entry(d, p, entry, level);
+        if (level == 3 && entry_is_leaf(entry, level)) {
+            p->leaving_first = entry_mfn(entry).n;
+            p->leaving_count = 1UL << ORDER_1G;
+        } else {
+            drop_entry(d, p, entry, level);
+        }
         return true;
     }
     return false;
+}
+
+static bool release_step(struct domain *d, struct p2m *p)
+{
+    if (!p->leaving_count) {
+        return release_piece(d, p, p->root, LEVELS);
+    }
+    drop_frames(MFN(p->leaving_first), ORDER_2M);
+    p->leaving_first += 1UL << ORDER_2M;
+    p->leaving_count -= 1UL << ORDER_2M;
+    return true;
 }
 
 int p2m_release(struct domain *d)
@@ -513,7 +556,8 @@ int p2m_release(struct domain *d)
 
     do {
         p2m_lock(p);
-        more = release_piece(d, p, p->root, LEVELS);
+        p->releasing = true;
+        more = release_step(d, p);
         p2m_unlock(d, p);
         if (more && preempt_needed()) {
             return -XEN_ERESTART;

@@ -26,7 +26,9 @@ struct p2m {
         uint8_t order;
         bool table; // a table page of ours rather than a mapped frame
     } deferred[P2M_DEFERRED];
-    uint64_t release_cursor; // gfn up to which p2m_release has come
+    bool releasing; // p2m_release has begun: nothing is mapped any more
+    // Of a 1 GiB leaf that p2m_release has detached: what is still to be dropped, frames.
+    uint64_t leaving_first, leaving_count;
 };
 
 int p2m_create(struct domain *d);
