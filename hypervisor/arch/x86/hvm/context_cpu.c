@@ -227,6 +227,7 @@ void context_cpu_load(const struct context *c, struct vcpu *v, const void *data)
     hvm_forget_transient_state(v);
     hvm_vendor_set_tsc_offset(v, record->tsc - c->host_tsc);
     arch_vcpu_update_time(v);
+    v->arch.initialised = true;
     v->arch.waiting_for_startup = false;
     __atomic_store_n(&v->arch.startup_request, 0, __ATOMIC_SEQ_CST);
     // The domain is paused: the scheduler looks at the vcpu when it is unpaused.
