@@ -237,6 +237,7 @@ int amd_events_init(struct amd_unit *unit)
     int error = timer_reserve(1);
 
     if (error) {
+        log_error("IOMMU: no memory for its timer");
         return error;
     }
     timer_init(&unit->poll, 0, poll_log, unit);

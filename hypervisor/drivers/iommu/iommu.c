@@ -4,6 +4,7 @@
 // of their own for what they share.
 #include <bulkhead/cmdline.h>
 #include <bulkhead/console.h>
+#include <bulkhead/debug_key.h>
 #include <bulkhead/errno.h>
 #include <bulkhead/heap.h>
 #include <bulkhead/string.h>
@@ -59,10 +60,9 @@ int iommu_init(void)
     if (error == -XEN_ENODEV) {
         log_error("IOMMU: this machine has no IOMMU that Bulkhead can use (ACPI has no IVRS "
                   "table); it is required");
-    } else if (error) {
-        log_error("IOMMU: could not be set up (error %d)", error);
-    } else {
+    } else if (!error) {
         log_info("IOMMU: %s in use, with interrupt remapping", ops->name);
+        debug_key_register('V', "show IOMMUs and whose devices they serve", iommu_dump);
     }
     return error;
 }
@@ -120,6 +120,10 @@ static int assign_locked(struct domain *d, struct pci_device *pdev)
     }
     if (!error) {
         pdev->owner = d;
+        if (iommu_verbose) {
+            log_info("IOMMU: " PCI_FORMAT " is given to domain %u", PCI_ARGUMENTS(pdev->sbdf),
+                     d->id);
+        }
     }
     return error;
 }
@@ -140,6 +144,10 @@ void iommu_deassign(struct pci_device *pdev)
     if (pdev->owner) {
         if (pdev->iommu) {
             ops->detach(pdev->owner, pdev);
+        }
+        if (iommu_verbose) {
+            log_info("IOMMU: " PCI_FORMAT " is taken from domain %u", PCI_ARGUMENTS(pdev->sbdf),
+                     pdev->owner->id);
         }
         pdev->owner = NULL;
     }
@@ -196,9 +204,5 @@ void iommu_plain_message(const struct interrupt_target *target, struct msi_messa
 
 void iommu_dump(void)
 {
-    if (ops) {
-        ops->dump();
-    } else {
-        log_info("IOMMU: none");
-    }
+    ops->dump();
 }

@@ -4,6 +4,7 @@
 // The list only grows: at its tail, under scan_lock; readers need no lock because a function is
 // complete before it is linked. No error leaves a half-made function behind.
 #include <bulkhead/console.h>
+#include <bulkhead/debug_key.h>
 #include <bulkhead/errno.h>
 #include <bulkhead/heap.h>
 
@@ -166,6 +167,7 @@ int pci_init(void)
     }
     pci_hide_option_check();
     log_info("PCI: %u functions", device_count);
+    debug_key_register('Q', "show PCI functions", pci_dump);
     return 0;
 }
 

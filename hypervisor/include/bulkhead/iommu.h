@@ -64,7 +64,6 @@ void iommu_irq_block(struct pci_device *pdev, unsigned int index);
 // The message for a target without remapping, for the IOMMU's own interrupt.
 void iommu_plain_message(const struct interrupt_target *target, struct msi_message *message);
 
-// Debug key: what the IOMMUs are doing.
-void iommu_dump(void);
+void iommu_dump(void); // debug key V
 
 #endif

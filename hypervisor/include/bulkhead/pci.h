@@ -140,6 +140,6 @@ bool pci_is_hidden(pci_sbdf_t sbdf);
 // the current domain is the hardware domain. -XEN_ENOSYS for commands that are not about PCI.
 int pci_physdev_op(uint32_t command, uint64_t argument);
 
-void pci_dump(void); // debug key: all functions with owner, BARs, interrupts
+void pci_dump(void); // debug key Q: all functions with owner, BARs, interrupts
 
 #endif

@@ -5,6 +5,7 @@
 #include <bulkhead/acpi.h>
 #include <bulkhead/boot_info.h>
 #include <bulkhead/console.h>
+#include <bulkhead/debug_key.h>
 #include <bulkhead/errno.h>
 #include <bulkhead/heap.h>
 #include <bulkhead/timer.h>
@@ -146,6 +147,13 @@ void panic(const char *format, ...)
 {
     (void)format;
     abort();
+}
+
+void debug_key_register(char key, const char *description, void (*fn)(void))
+{
+    (void)key;
+    (void)description;
+    (void)fn;
 }
 
 void arch_spin_wait(void)

@@ -5,6 +5,7 @@
 #include <bulkhead/acpi.h>
 #include <bulkhead/boot_info.h>
 #include <bulkhead/console.h>
+#include <bulkhead/debug_key.h>
 #include <bulkhead/errno.h>
 #include <bulkhead/guest_access.h>
 #include <bulkhead/heap.h>
@@ -58,6 +59,13 @@ void panic(const char *format, ...)
 {
     (void)format;
     abort();
+}
+
+void debug_key_register(char key, const char *description, void (*fn)(void))
+{
+    (void)key;
+    (void)description;
+    (void)fn;
 }
 
 void arch_spin_wait(void)
