@@ -244,14 +244,14 @@ int p2m_release(struct domain *d)
     unsigned int count = 0;
 
     p2m_batch_begin(d);
-    while (p->release_next < MAX_GFN && count < RELEASE_AT_ONCE) {
+    while (p->release_next <= p->max_gfn && count < RELEASE_AT_ONCE) {
         struct entry *entry = &p->entries[p->release_next++];
 
         count += entry->bits & PRESENT;
         drop(p, entry);
     }
     p2m_batch_end(d);
-    return p->release_next < MAX_GFN ? -XEN_ERESTART : 0;
+    return p->release_next <= p->max_gfn ? -XEN_ERESTART : 0;
 }
 
 uint64_t p2m_max_gfn(struct domain *d)
