@@ -387,7 +387,17 @@ int event_close(struct domain *d, evtchn_port_t port, bool by_guest)
     return error;
 }
 
-// Closes all ports of which the cursor has not yet passed; preemptible.
+static bool in_use(struct event_channel *ch)
+{
+    bool used;
+
+    spin_lock(&ch->lock);
+    used = ch->state > EVENT_RESERVED;
+    spin_unlock(&ch->lock);
+    return used;
+}
+
+// Closes all ports that the cursor has not yet passed; preemptible.
 static int close_all(struct domain *d, bool by_guest)
 {
     for (unsigned int count = 0;; count++) {
@@ -398,7 +408,7 @@ static int close_all(struct domain *d, bool by_guest)
             __atomic_store_n(&d->events.close_next, 0, __ATOMIC_RELAXED);
             return 0;
         }
-        if (__atomic_load_n(&ch->state, __ATOMIC_RELAXED) > EVENT_RESERVED) {
+        if (in_use(ch)) {
             event_close(d, port, by_guest);
         }
         if (count >= CLOSES_BEFORE_PREEMPTION) {

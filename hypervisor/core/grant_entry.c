@@ -148,7 +148,7 @@ static int16_t first_use(struct domain *granter, grant_ref_t ref, domid_t user, 
 {
     struct grant_table *t = granter->grants;
     uint16_t entry_flags;
-    gfn_t gfn;
+    gfn_t gfn = INVALID_GFN;
     int16_t status = mark(t, ref, user, flags, 0, &entry_flags);
 
     if (status != GNTST_okay) {
