@@ -138,8 +138,11 @@ static unsigned int block_find(const struct heap_block *block, unsigned int orde
             free &= free >> k;
         }
         if (order) {
-            static const uint64_t aligned[] = {~0UL, 0x5555555555555555, 0x1111111111111111,
-                                               0x0101010101010101, 0x0001000100010001,
+            static const uint64_t aligned[] = {~0UL,
+                                               0x5555555555555555,
+                                               0x1111111111111111,
+                                               0x0101010101010101,
+                                               0x0001000100010001,
                                                0x0000000100000001};
 
             free &= aligned[order];
@@ -264,7 +267,7 @@ static struct slab *slab_create(unsigned int class)
     if (!slab) {
         return NULL;
     }
-    slab->class = (uint16_t)class;
+    slab->class = (uint16_t) class;
     for (size_t offset = first; offset + size <= PAGE_SIZE; offset += size) {
         void **object = (void **)((char *)slab + offset);
 

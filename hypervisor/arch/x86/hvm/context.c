@@ -234,9 +234,8 @@ static int msrs_check(const struct context *c, struct vcpu *v, const void *data,
 
     (void)c;
     (void)v;
-    if (length < first ||
-        length - first != (uint64_t)((const struct hvm_msr *)data)->count *
-                              sizeof(((const struct hvm_msr *)data)->msr[0])) {
+    if (length < first || length - first != (uint64_t)((const struct hvm_msr *)data)->count *
+                                                sizeof(((const struct hvm_msr *)data)->msr[0])) {
         return -XEN_EINVAL;
     }
     return length > first ? -XEN_ENXIO : 0;

@@ -51,9 +51,9 @@
         what(sysenter_cs, sysenter_cs) what(sysenter_esp, sysenter_esp)                            \
             what(sysenter_eip, sysenter_eip) what(shadow_gs, kernel_gs_base)                       \
                 what(msr_lstar, lstar) what(msr_star, star) what(msr_cstar, cstar)                 \
-                    what(msr_syscall_mask, sfmask) what(msr_efer, efer)                            \
-                        what(gdtr_base, gdtr.base) what(gdtr_limit, gdtr.limit)                    \
-                            what(idtr_base, idtr.base) what(idtr_limit, idtr.limit)
+                    what(msr_syscall_mask, sfmask) what(msr_efer, efer) what(gdtr_base, gdtr.base) \
+                        what(gdtr_limit, gdtr.limit) what(idtr_base, idtr.base)                    \
+                            what(idtr_limit, idtr.limit)
 
 uint32_t context_cpu_present(const struct context *c, struct vcpu *v)
 {
@@ -192,9 +192,9 @@ static void load_registers(struct vcpu *v, const struct hvm_hw_cpu *record)
 #define LOAD_GPR(name, number) v->arch.gpr[number] = record->name;
     FOR_EACH_GPR(LOAD_GPR)
 #define LOAD_SEGMENT(name, s)                                                                      \
-    r.segment[s] = (struct segment){(uint16_t)record->name##_sel,                                  \
-                                    (uint16_t)record->name##_arbytes, record->name##_limit,        \
-                                    record->name##_base};
+    r.segment[s] =                                                                                 \
+        (struct segment){(uint16_t)record->name##_sel, (uint16_t)record->name##_arbytes,           \
+                         record->name##_limit, record->name##_base};
     FOR_EACH_SEGMENT(LOAD_SEGMENT)
 #define LOAD_REGISTER(name, mine) r.mine = record->name;
     FOR_EACH_REGISTER(LOAD_REGISTER)

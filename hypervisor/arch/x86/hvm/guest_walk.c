@@ -28,6 +28,13 @@ struct format {
     unsigned int large_levels; // bit n: level n may hold a large leaf
 };
 
+struct walk {
+    struct domain *domain;
+    const struct format *format;
+    bool write;
+    bool protect; // CR0.WP: read-only pages are so for the supervisor too
+};
+
 static const struct format format_32 = {2, 10, 4, 0};
 static const struct format format_32_pse = {2, 10, 4, 1u << 2};
 static const struct format format_pae = {3, 9, 8, 1u << 2};
@@ -44,13 +51,23 @@ static const struct format *choose(uint64_t cr4, uint64_t efer)
     return cr4 & CR4_PSE ? &format_32_pse : &format_32;
 }
 
+static bool is_leaf(uint64_t entry, const struct format *f, unsigned int level)
+{
+    return level == 1 || ((entry & PTE_LARGE) && (f->large_levels & (1u << level)));
+}
+
+// PAE's top level has neither permissions nor accessed bits.
+static bool is_pae_top(const struct format *f, unsigned int level)
+{
+    return f->levels == 3 && level == 3;
+}
+
 // Reads the entry and sets bits that the processor would; 0 when there is no memory there, or bits
 // would have to be set in what is not the guest's to write.
-static uint64_t read_entry(struct domain *d, gpa_t at, const struct format *f, bool leaf_write,
-                           unsigned int level)
+static uint64_t read_entry(const struct walk *w, gpa_t at, unsigned int level)
 {
     enum p2m_type type;
-    struct page *page = p2m_get_page(d, gpa_to_gfn(at), false, &type);
+    struct page *page = p2m_get_page(w->domain, gpa_to_gfn(at), false, &type);
     uint64_t entry = 0;
     void *mapped;
     char *place;
@@ -60,12 +77,12 @@ static uint64_t read_entry(struct domain *d, gpa_t at, const struct format *f, b
     }
     mapped = map_frame(page_to_mfn(page));
     place = (char *)mapped + (at.a & (PAGE_SIZE - 1));
-    entry = f->entry_size == 8 ? __atomic_load_n((uint64_t *)place, __ATOMIC_RELAXED)
-                               : __atomic_load_n((uint32_t *)place, __ATOMIC_RELAXED);
-    // PAE's top level has no such bits.
-    if ((entry & PTE_PRESENT) && !(f->levels == 3 && level == 3)) {
-        bool leaf = level == 1 || ((entry & PTE_LARGE) && (f->large_levels & (1u << level)));
-        uint8_t want = PTE_ACCESSED | (leaf && leaf_write && (entry & PTE_WRITE) ? PTE_DIRTY : 0);
+    entry = w->format->entry_size == 8 ? __atomic_load_n((uint64_t *)place, __ATOMIC_RELAXED)
+                                       : __atomic_load_n((uint32_t *)place, __ATOMIC_RELAXED);
+    if ((entry & PTE_PRESENT) && !is_pae_top(w->format, level)) {
+        bool writes =
+            w->write && is_leaf(entry, w->format, level) && ((entry & PTE_WRITE) || !w->protect);
+        uint8_t want = PTE_ACCESSED | (writes ? PTE_DIRTY : 0);
 
         if ((entry & want) != want && !p2m_is_writable(type)) {
             entry = 0;
@@ -95,6 +112,7 @@ int arch_walk_guest(struct vcpu *v, gva_t address, bool write, gpa_t *out)
 {
     uint64_t cr0, cr3, cr4, efer, table;
     const struct format *f;
+    struct walk w;
 
     hvm_get_paging(v, &cr0, &cr3, &cr4, &efer);
     if (!(cr0 & CR0_PG)) {
@@ -102,6 +120,7 @@ int arch_walk_guest(struct vcpu *v, gva_t address, bool write, gpa_t *out)
         return 0;
     }
     f = choose(cr4, efer);
+    w = (struct walk){v->domain, f, write, cr0 & CR0_WP};
     if (f->levels == 4 && (int64_t)(address.a << 16) >> 16 != (int64_t)address.a) {
         return -XEN_EFAULT;
     }
@@ -111,15 +130,15 @@ int arch_walk_guest(struct vcpu *v, gva_t address, bool write, gpa_t *out)
         uint64_t index = address.a >> shift & ((1UL << f->bits) - 1);
         uint64_t entry;
 
-        if (f->levels == 3 && level == 3) {
+        if (is_pae_top(f, level)) {
             index &= 3;
         }
-        entry = read_entry(v->domain, GPA(table + index * f->entry_size), f, write, level);
+        entry = read_entry(&w, GPA(table + index * f->entry_size), level);
         if (!(entry & PTE_PRESENT) ||
-            (write && (cr0 & CR0_WP) && !(entry & PTE_WRITE) && !(f->levels == 3 && level == 3))) {
+            (write && w.protect && !(entry & PTE_WRITE) && !is_pae_top(f, level))) {
             return -XEN_EFAULT;
         }
-        if (level == 1 || ((entry & PTE_LARGE) && (f->large_levels & (1u << level)))) {
+        if (is_leaf(entry, f, level)) {
             *out = leaf_address(entry, f, level, address);
             return 0;
         }

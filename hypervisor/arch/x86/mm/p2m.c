@@ -512,8 +512,8 @@ uint64_t p2m_table_pages(struct domain *d)
     return d->arch.p2m->table_pages;
 }
 
-// Detaches the lowest present piece of at most 2 MiB, or a 1 GiB leaf, whose frames are then left to
-// be dropped; returns whether anything was there.
+// Detaches the lowest present piece of at most 2 MiB, or a 1 GiB leaf, whose frames are then left
+// to be dropped; returns whether anything was there.
 static bool release_piece(struct domain *d, struct p2m *p, uint64_t *table, unsigned int level)
 {
     for (unsigned int i = 0; i < ENTRIES; i++) {
