@@ -41,6 +41,9 @@ void event_vcpu_mark_pending(struct vcpu *v)
 {
     struct vcpu_info *info = __atomic_load_n(&v->info, __ATOMIC_ACQUIRE);
 
+    if (unlikely(v->id >= XEN_LEGACY_MAX_VCPUS && !v->info_page)) {
+        return; // it has no place of its own yet; registering one makes up for all it missed
+    }
     if (__atomic_exchange_n(&info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST)) {
         return;
     }
@@ -51,15 +54,12 @@ void event_vcpu_mark_pending(struct vcpu *v)
     vcpu_kick(v);
 }
 
+// The mask in vcpu_info is for guests without second-level tables; the others have their own
+// interrupt controller and flag.
 bool event_pending(const struct vcpu *v)
 {
     const struct vcpu_info *info = __atomic_load_n(&v->info, __ATOMIC_ACQUIRE);
 
-#ifdef XEN_HAVE_PV_UPCALL_MASK
-    if (__atomic_load_n(&info->evtchn_upcall_mask, __ATOMIC_RELAXED)) {
-        return false;
-    }
-#endif
     return __atomic_load_n(&info->evtchn_upcall_pending, __ATOMIC_SEQ_CST) != 0;
 }
 

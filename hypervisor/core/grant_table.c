@@ -55,6 +55,8 @@ int grant_table_create(struct domain *d, int32_t max_frames, int32_t max_maptrac
         heap_free(t);
         return -XEN_ENOMEM;
     }
+    d->max_grant_frames = t->max_frames;
+    d->max_maptrack_frames = t->max_chunks;
     d->grants = t;
     return 0;
 }

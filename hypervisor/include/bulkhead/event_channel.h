@@ -68,7 +68,7 @@ int event_poll_prepare(struct vcpu *v, const evtchn_port_t *ports, unsigned int 
 bool event_poll_end(struct vcpu *v);
 
 bool event_port_pending(struct domain *d, evtchn_port_t port);
-// Whether the vcpu has an event to be told of (upcall pending and not masked).
+// Whether the vcpu has an event to be told of (evtchn_upcall_pending is set).
 bool event_pending(const struct vcpu *v);
 // What xl debug-keys e prints.
 void event_dump(struct domain *d);

@@ -10,7 +10,8 @@
 struct domain;
 
 // max_frames, max_maptrack: limits in pages of 4 KiB as the toolstack counts them, negative: the
-// default; max_version 1 or 2. 0, -EINVAL or -ENOMEM.
+// default (the limits in force are left in struct domain); max_version 1 or 2. 0, -EINVAL or
+// -ENOMEM.
 int grant_table_create(struct domain *d, int32_t max_frames, int32_t max_maptrack,
                        uint32_t max_version);
 // Drops the mappings that d holds of others' grants; preemptible: 0 or -ERESTART. No vcpu of d runs

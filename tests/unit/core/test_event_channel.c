@@ -582,6 +582,34 @@ static void test_send_to_a_domain_without_vcpus(void **state)
     b->vcpus[0] = v;
 }
 
+// Vcpus beyond shared_info's places have none until they register one, and miss nothing by that.
+static void test_vcpu_without_vcpu_info(void **state)
+{
+    evtchn_port_t pa, pb;
+    struct vcpu *v, *other;
+
+    (void)state;
+    world_destroy(a);
+    a = world_create(A, &(struct world_config){.vcpus = 40});
+    v = a->vcpus[35];
+    other = a->vcpus[36];
+    pa = world_alloc_unbound(a, B);
+    pb = world_bind(b, A, pa);
+    assert_int_equal(bind_vcpu(a, pa, 35), 0);
+    assert_int_equal(world_send(b->vcpus[0], pb), 0);
+    assert_false(event_pending(v));
+    assert_int_equal(v->arch.events_marked, 0);
+    sim_cpu_enter(0, v);
+    assert_int_equal(vcpu_register_info(v, GFN(20), 128), 0);
+    assert_true(event_pending(v));
+    assert_true(v->arch.events_marked > 0);
+    assert_false(event_pending(other));
+    forget_events(a);
+    assert_int_equal(world_send(b->vcpus[0], pb), 0);
+    assert_upcall(a, 35, pa);
+    assert_false(event_pending(other));
+}
+
 static void test_out_of_memory(void **state)
 {
     struct evtchn_alloc_unbound op = {.dom = DOMID_SELF, .remote_dom = B};
@@ -711,6 +739,7 @@ int main(void)
         TEST(test_poll),
         TEST(test_channels_to_the_hypervisor),
         TEST(test_send_to_a_domain_without_vcpus),
+        TEST(test_vcpu_without_vcpu_info),
         TEST(test_out_of_memory),
         TEST(test_random_bindings_against_a_model),
     };

@@ -671,6 +671,8 @@ static void test_limits_at_creation(void **state)
         assert_int_equal(grant_table_create(d, 1, 1, 1), -XEN_ENOMEM);
     }
     assert_int_equal(grant_table_create(d, -1, -1, 2), 0);
+    assert_int_equal(d->max_grant_frames, 64);
+    assert_int_equal(d->max_maptrack_frames, 1024);
     grant_table_free(d);
     grant_table_free(d);
     heap_free(d);
