@@ -29,6 +29,7 @@
 #define ECX1_OSXSAVE (1u << 27)
 #define ECX1_HYPERVISOR (1u << 31)
 #define EDX1_HTT (1u << 28)
+#define ECX_CMP_LEGACY (1u << 1) // of leaf 0x80000001
 
 struct cpuid_policy cpuid_policy_raw, cpuid_policy_host, cpuid_policy_hvm_max,
     cpuid_policy_hvm_default;
@@ -76,8 +77,8 @@ static void add_leaf(struct cpuid_policy *p, uint32_t leaf, uint32_t subleaf,
                      const struct cpuid_leaf *value)
 {
     CHECK(p->count < CPUID_POLICY_MAX_LEAVES);
-    p->leaves[p->count++] = (xen_cpuid_leaf_t){leaf,       subleaf,    value->eax,
-                                               value->ebx, value->ecx, value->edx};
+    p->leaves[p->count++] =
+        (xen_cpuid_leaf_t){leaf, subleaf, value->eax, value->ebx, value->ecx, value->edx};
 }
 
 static const xen_cpuid_leaf_t *find(const struct cpuid_policy *p, uint32_t leaf, uint32_t subleaf)
@@ -147,27 +148,44 @@ void cpuid_policy_destroy(struct domain *d)
     d->arch.policy = NULL;
 }
 
-static bool is_feature_leaf(uint32_t leaf)
+// What in a leaf's words are features, which a domain may have only if the maximum has them. The
+// rest describes: names, sizes, topology (HTT and CMP_LEGACY too), or is the vcpu's (OSXSAVE).
+static const struct mask feature_words[] = {
+    {1, NO_SUBLEAF, {0, 0, ALL & ~ECX1_OSXSAVE, ALL & ~EDX1_HTT}, {0}},
+    {7, 0, {0, ALL, ALL, ALL}, {0}},
+    {0xd, 0, {ALL, 0, 0, ALL}, {0}},
+    {0xd, 1, {ALL, 0, ALL, ALL}, {0}},
+    {0x80000001, NO_SUBLEAF, {0, 0, ALL & ~ECX_CMP_LEGACY, ALL}, {0}},
+    {0x80000007, NO_SUBLEAF, {0, ALL, ALL, ALL}, {0}},
+    {0x80000008, NO_SUBLEAF, {0, ALL, 0, 0}, {0}},
+};
+
+// Leaves whose eax is the highest leaf or subleaf.
+static bool counts_leaves(const xen_cpuid_leaf_t *in)
 {
-    return leaf == 1 || leaf == 7 || leaf == 0x80000001 || leaf == 0x80000007;
+    return in->leaf == 0 || in->leaf == 0x80000000 || (in->leaf == 7 && in->subleaf == 0);
 }
 
-// Whether a leaf from the toolstack claims features that the maximum lacks. HTT and its kin only
-// describe topology.
+// Whether a leaf from the toolstack claims more than the maximum has.
 static bool exceeds(const xen_cpuid_leaf_t *in)
 {
     const xen_cpuid_leaf_t *max = find(&cpuid_policy_hvm_max, in->leaf, in->subleaf);
 
-    if (!max || !is_feature_leaf(in->leaf)) {
-        return false;
+    if (!max) {
+        return false; // not taken over
     }
-    if (in->leaf == 1) {
-        return (in->c & ~max->c & ~ECX1_OSXSAVE) || (in->d & ~max->d & ~EDX1_HTT);
+    if (counts_leaves(in) && in->a > max->a) {
+        return true;
     }
-    if (in->leaf == 0x80000001) {
-        return (in->c & ~max->c & ~2u) || (in->d & ~max->d); // CMP_LEGACY is topology
+    for (size_t i = 0; i < ARRAY_SIZE(feature_words); i++) {
+        const struct mask *m = &feature_words[i];
+
+        if (m->leaf == max->leaf && m->subleaf == max->subleaf) {
+            return (in->a & ~max->a & m->keep.eax) || (in->b & ~max->b & m->keep.ebx) ||
+                   (in->c & ~max->c & m->keep.ecx) || (in->d & ~max->d & m->keep.edx);
+        }
     }
-    return (in->b & ~max->b) || (in->c & ~max->c) || (in->d & ~max->d);
+    return false;
 }
 
 int cpuid_policy_set(struct domain *d, const xen_cpuid_leaf_t *leaves, unsigned int count,
@@ -206,7 +224,7 @@ static void xen_leaf(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpu
         out->eax = 4 << 16 | 20;
         break;
     case 2:
-        out->eax = 1; // one hypercall page,
+        out->eax = 1;        // one hypercall page,
         out->ebx = XEN_BASE; // whose address is written to this MSR
         break;
     case 3:
@@ -273,6 +291,14 @@ static void dynamic_fields(struct vcpu *v, uint32_t leaf, uint32_t subleaf, stru
     }
 }
 
+// Whether the domain's own highest leaf includes this one.
+static bool leaf_exists(const struct cpuid_policy *p, uint32_t leaf)
+{
+    const xen_cpuid_leaf_t *first = find(p, leaf & 0x80000000u, NO_SUBLEAF);
+
+    return first && leaf <= first->a;
+}
+
 void cpuid_policy_lookup(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_leaf *out)
 {
     const xen_cpuid_leaf_t *found;
@@ -280,6 +306,9 @@ void cpuid_policy_lookup(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct
     *out = (struct cpuid_leaf){0};
     if (leaf - XEN_BASE <= XEN_LAST - XEN_BASE) {
         xen_leaf(v, leaf, subleaf, out);
+        return;
+    }
+    if (!leaf_exists(v->domain->arch.policy, leaf)) {
         return;
     }
     if (leaf == 0xb) {
