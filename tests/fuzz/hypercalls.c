@@ -24,6 +24,8 @@
 #include <sim/machine.h>
 #include <xen/domctl.h>
 #include <xen/memory.h>
+#include <xen/sched.h>
+#include <xen/vcpu.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -388,6 +390,72 @@ static void memory_operation(struct vcpu *v)
     call(v, do_memory_op, command, 0);
 }
 
+// Waits for events; whatever ends the wait does so before the next step.
+static void poll(struct vcpu *v)
+{
+    struct sched_poll op = {.nr_ports = take_byte() % 4, .timeout = take_byte()};
+    uint32_t *ports = sim_guest_memory(v->domain, GFN(LIST_GFN), true);
+
+    for (unsigned int i = 0; ports && i < op.nr_ports; i++) {
+        ports[i] = (uint32_t)take_number();
+    }
+    op.ports.p = (void *)((uint64_t)LIST_GFN << PAGE_SHIFT);
+    put_argument(v->domain, &op, sizeof(op));
+    call(v, do_sched_op, SCHEDOP_poll, 0);
+}
+
+// What a vcpu registers and its timers.
+static void vcpu_operation(struct vcpu *v)
+{
+    static const uint8_t commands[] = {
+        VCPUOP_register_vcpu_info,         VCPUOP_register_runstate_memory_area,
+        VCPUOP_get_runstate_info,          VCPUOP_set_periodic_timer,
+        VCPUOP_set_singleshot_timer,       VCPUOP_stop_periodic_timer,
+        VCPUOP_stop_singleshot_timer,      VCPUOP_register_vcpu_time_memory_area,
+        VCPUOP_register_runstate_phys_area};
+    unsigned int command = commands[take_byte() % ARRAY_SIZE(commands)];
+    uint64_t words[3] = {take_byte() % 2 ? take_gfn() : take_gfn() << PAGE_SHIFT,
+                         take_byte() % 4 ? 0 : take_raw(2), 0};
+    struct hypercall call = {
+        .arg = {command, take_byte() % 8 ? v->id : take_number(), ARGUMENT_GFN << PAGE_SHIFT}};
+
+    put_argument(v->domain, words, sizeof(words));
+    sim_cpu_enter(v->id, v);
+    do_vcpu_op(&call);
+}
+
+// Time passes, devices and the hypervisor's own parts raise events.
+static void outside_events(void)
+{
+    static ns_t time;
+    uint8_t what = take_byte();
+    uint32_t virq = take_byte() % 32;
+    struct domain *d = domains[what / 4 % DOMAINS];
+
+    sim_cpu_enter(what % VCPUS, NULL);
+    switch (what % 4) {
+    case 0:
+        time += take_byte();
+        sim_set_time(time);
+        timers_run();
+        break;
+    case 1:
+        if (virq < NR_VIRQS) {
+            event_send_host_virq(virq);
+        }
+        break;
+    case 2:
+        if (d && virq < NR_VIRQS) {
+            event_send_virq(d->vcpus[0], virq);
+        }
+        break;
+    default:
+        if (d) {
+            event_set_virq_handler(d, virq);
+        }
+    }
+}
+
 // The guest writes a grant entry, of either version, or a few bytes anywhere.
 static void guest_writes(struct domain *d)
 {
@@ -449,7 +517,24 @@ static void step(void)
     struct vcpu *v =
         domains[id] && !domains[id]->is_dying ? domains[id]->vcpus[what / DOMAINS % VCPUS] : NULL;
 
-    switch (take_byte() % 16) {
+    if (v) {
+        event_poll_end(v);
+        v->pause_flags = 0;
+    }
+    switch (take_byte() % 19) {
+    case 16:
+        if (v) {
+            poll(v);
+        }
+        break;
+    case 17:
+        if (v) {
+            vcpu_operation(v);
+        }
+        break;
+    case 18:
+        outside_events();
+        break;
     case 0 ... 4:
         if (v) {
             event_operation(v);
