@@ -7,11 +7,28 @@
 
 #include "run_queue.h"
 
+// Charges what the domain's vcpus have run up to t, before the budget is looked at; returns how
+// many run.
+static unsigned int charge_running(struct sched_domain *sd, ns_t t)
+{
+    struct sched_vcpu *sv;
+    unsigned int running = 0;
+
+    list_for_each (sv, &sd->vcpus, domain_link) {
+        if (sv->state == SCHED_RUNNING) {
+            credit_account(sd->queue, sv, t);
+            running++;
+        }
+    }
+    return running;
+}
+
 static void refill(struct sched_domain *sd, ns_t t)
 {
     if (t >= sd->next_refill) {
         ns_t periods = (t - sd->next_refill) / CAP_PERIOD + 1;
 
+        charge_running(sd, t);
         sd->next_refill += periods * CAP_PERIOD;
         // A debt is less than one period's time on every CPU: so many periods clear it for sure.
         periods = MIN(periods, (ns_t)MAX_CPUS * 100);
@@ -58,6 +75,9 @@ void cap_destroy(struct sched_domain *sd)
 
 void cap_set(struct sched_domain *sd, uint32_t cap, ns_t t)
 {
+    struct sched_vcpu *sv;
+
+    charge_running(sd, t);
     sd->cap = cap;
     sd->quota = CAP_PERIOD / 100 * cap;
     sd->budget = sd->quota;
@@ -65,12 +85,18 @@ void cap_set(struct sched_domain *sd, uint32_t cap, ns_t t)
     if (!list_empty(&sd->parked)) {
         timer_set(&sd->refill, t); // lets them go as the new cap has it
     }
+    list_for_each (sv, &sd->vcpus, domain_link) {
+        if (sv->state == SCHED_RUNNING) {
+            cpu_raise_work(sv->vcpu->cpu, CPU_WORK_SCHEDULE); // its slice ends by the new cap
+        }
+    }
 }
 
-void cap_charge(struct sched_domain *sd, ns_t spent, ns_t t)
+ns_t cap_slice(struct sched_domain *sd, ns_t t)
 {
-    refill(sd, t);
-    sd->budget -= spent;
+    ns_t share = sd->budget / charge_running(sd, t); // the asking one runs
+
+    return MAX(share, (ns_t)CAP_SLICE_MIN);
 }
 
 bool cap_exhausted(struct sched_domain *sd, ns_t t)

@@ -72,7 +72,7 @@ static struct sched_vcpu *best_waiting(struct run_queue *rq, const struct sched_
     struct sched_vcpu *sv, *next;
 
     list_for_each_safe (sv, next, &rq->waiting, link) {
-        if (!cpumask_test(&sv->allowed, sc->cpu->id)) {
+        if (!cpumask_test(&sv->allowed, sc->cpu->id) || (sv->reserved && sv->reserved != sc)) {
             continue;
         }
         if (!capped_out(sv, t)) {
@@ -116,7 +116,7 @@ static void start_slice(struct run_queue *rq, struct sched_cpu *sc, struct sched
         end = MAX(t + credit_to_slice(sv, credit_of(rq, sv) - most), sc->run_start + rq->ratelimit);
     }
     if (sv->domain->cap) {
-        end = MIN(end, t + MAX(sv->domain->budget, (ns_t)CAP_SLICE_MIN));
+        end = MIN(end, t + cap_slice(sv->domain, t));
     }
     set_slice_end(sc, end);
 }
@@ -166,6 +166,14 @@ static void begin_idle(struct run_queue *rq, struct sched_cpu *sc)
     }
 }
 
+// The vcpu for which an idle CPU woke up may have found a better one before it: then another idle
+// CPU shall have it, if there is one.
+static void pass_on(struct run_queue *rq, struct sched_vcpu *sv)
+{
+    drop_reservation(sv);
+    reserve_idle_cpu(rq, sv);
+}
+
 struct vcpu *sched_pick(struct cpu *cpu, struct vcpu *prev)
 {
     struct sched_cpu *sc = cpu->sched;
@@ -201,6 +209,9 @@ struct vcpu *sched_pick(struct cpu *cpu, struct vcpu *prev)
         } else {
             begin_idle(rq, sc);
         }
+    }
+    if (unlikely(sc->reserved)) {
+        pass_on(rq, sc->reserved);
     }
     spin_unlock(&rq->lock);
     return next ? next->vcpu : NULL;

@@ -14,9 +14,7 @@ void credit_account(struct run_queue *rq, struct sched_vcpu *sv, ns_t t)
     if (spent > 0) {
         sv->accounted = t;
         sv->virtual_time += (ns_t)(((unsigned __int128)spent * sv->domain->factor) >> FACTOR_SHIFT);
-        if (sv->domain->cap) {
-            cap_charge(sv->domain, spent, t);
-        }
+        sv->domain->budget -= spent; // of no meaning without a cap
     }
     credit_clip(rq, sv);
 }

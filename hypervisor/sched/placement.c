@@ -162,6 +162,32 @@ void queue_insert(struct run_queue *rq, struct sched_vcpu *sv)
     sv->state = SCHED_WAITING;
 }
 
+static void reserve(struct run_queue *rq, struct sched_vcpu *sv, unsigned int cpu)
+{
+    sv->reserved = sched_cpu_of(cpu);
+    sv->reserved->reserved = sv;
+    tell_cpu(rq, cpu);
+}
+
+bool reserve_idle_cpu(struct run_queue *rq, struct sched_vcpu *sv)
+{
+    unsigned int cpu = find_idle_cpu(rq, sv);
+
+    if (cpu == MAX_CPUS) {
+        return false;
+    }
+    reserve(rq, sv, cpu);
+    return true;
+}
+
+void drop_reservation(struct sched_vcpu *sv)
+{
+    if (sv->reserved) {
+        sv->reserved->reserved = NULL;
+        sv->reserved = NULL;
+    }
+}
+
 void queue_add(struct run_queue *rq, struct sched_vcpu *sv, unsigned int except, ns_t t)
 {
     unsigned int cpu;
@@ -178,12 +204,13 @@ void queue_add(struct run_queue *rq, struct sched_vcpu *sv, unsigned int except,
     queue_insert(rq, sv);
     sv->yields = false;
     if (cpu != MAX_CPUS) {
-        tell_cpu(rq, cpu);
+        reserve(rq, sv, cpu);
     }
 }
 
 void queue_remove(struct sched_vcpu *sv)
 {
+    drop_reservation(sv);
     list_remove(&sv->link);
     sv->state = SCHED_ASLEEP;
 }

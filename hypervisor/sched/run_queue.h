@@ -57,6 +57,7 @@ struct sched_vcpu {
     struct list link;        // waiting or parked
     struct list domain_link; // sched_domain.vcpus
     enum sched_state state;
+    struct sched_cpu *reserved; // waiting: the idle CPU that is on its way to take it, or NULL
     bool yields;
     unsigned int pinned;    // SCHEDOP_pin_override: only there; MAX_CPUS: not
     bool has_soft;          // soft affinity leaves out CPUs that are allowed
@@ -80,11 +81,12 @@ struct sched_domain {
 
 struct sched_cpu {
     struct cpu *cpu;
-    struct run_queue *queue;    // NULL: in no pool
-    struct sched_vcpu *current; // NULL: idle
-    ns_t run_start;             // when current began to run
-    bool told;                  // has been told to look again
-    bool contended;             // somebody else wanted to run there when it last chose
+    struct run_queue *queue;     // NULL: in no pool
+    struct sched_vcpu *current;  // NULL: idle
+    struct sched_vcpu *reserved; // the waiting vcpu for which it was told to wake up, or NULL
+    ns_t run_start;              // when current began to run
+    bool told;                   // has been told to look again
+    bool contended;              // somebody else wanted to run there when it last chose
     struct timer slice;
     ns_t slice_end; // what the timer is set to, TIMER_NONE: stopped
 };
@@ -117,7 +119,8 @@ void credit_update_weights(struct run_queue *rq);
 int cap_create(struct sched_domain *sd);
 void cap_destroy(struct sched_domain *sd);
 void cap_set(struct sched_domain *sd, uint32_t cap, ns_t t);
-void cap_charge(struct sched_domain *sd, ns_t spent, ns_t t);
+// How long one of the domain's vcpus may run on before the budget is looked at again.
+ns_t cap_slice(struct sched_domain *sd, ns_t t);
 bool cap_exhausted(struct sched_domain *sd, ns_t t);
 void cap_park(struct sched_vcpu *sv);
 
@@ -131,6 +134,9 @@ void queue_remove(struct sched_vcpu *sv); // from the queue, or from the parked
 unsigned int find_idle_cpu(const struct run_queue *rq, const struct sched_vcpu *sv);
 unsigned int find_idle_soft_cpu(const struct run_queue *rq, const struct sched_vcpu *sv);
 void tell_cpu(struct run_queue *rq, unsigned int cpu);
+// Has an idle CPU take a waiting vcpu, if there is one; nobody else will take it first.
+bool reserve_idle_cpu(struct run_queue *rq, struct sched_vcpu *sv);
+void drop_reservation(struct sched_vcpu *sv);
 void update_allowed(struct run_queue *rq, struct sched_vcpu *sv);
 void set_slice_end(struct sched_cpu *sc, ns_t end);
 

@@ -267,6 +267,27 @@ static void schedule(struct simulated *sim)
     }
 }
 
+void task_wake(struct task *task)
+{
+    struct simulated *waker;
+
+    task->wake_at = TIMER_NONE;
+    task->left = task->pattern.sleep ? task->pattern.run : TIMER_NONE;
+    task->wakes++;
+    task->woken = true;
+    task->vcpu->pause_flags &= ~VCPU_BLOCKED;
+    if (vcpu_runnable(task->vcpu) && !task->vcpu->running) {
+        task->ready_since = clock_now;
+    }
+    // Some CPU takes the interrupt; if it was idle it looks for work afterwards, told or not.
+    waker = &machine[machine_random(cpu_count)];
+    simulated_cpu = &waker->cpu;
+    sched_vcpu_wake(task->vcpu);
+    if (!waker->cpu.current && !waker->saving) {
+        schedule(waker);
+    }
+}
+
 void machine_settle(void)
 {
     for (unsigned int rounds = 0; rounds < 100; rounds++) {
@@ -343,20 +364,6 @@ static void fire_timers(void)
         t->fire(t->data);
         i = 0;
     }
-}
-
-void task_wake(struct task *task)
-{
-    task->wake_at = TIMER_NONE;
-    task->left = task->pattern.sleep ? task->pattern.run : TIMER_NONE;
-    task->wakes++;
-    task->woken = true;
-    task->vcpu->pause_flags &= ~VCPU_BLOCKED;
-    if (vcpu_runnable(task->vcpu) && !task->vcpu->running) {
-        task->ready_since = clock_now;
-    }
-    simulated_cpu = cpus[0];
-    sched_vcpu_wake(task->vcpu);
 }
 
 void task_block(struct task *task)
