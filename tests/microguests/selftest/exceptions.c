@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Instructions that must raise an exception in the guest, although the hypervisor sees some first.
+
+#include "apic.h"
+#include "selftest.h"
+
+#define NO_SUCH_MSR 0xdead
+
+#define INSTRUCTION(name, text)                                                                    \
+    static void name(void *unused)                                                                 \
+    {                                                                                              \
+        (void)unused;                                                                              \
+        __asm__ volatile(text ::: "memory", "rax", "rcx", "rdx");                                  \
+    }
+
+INSTRUCTION(run_ud2, "ud2")
+INSTRUCTION(run_vmrun, "xorl %%eax, %%eax; vmrun")
+INSTRUCTION(run_vmload, "xorl %%eax, %%eax; vmload")
+INSTRUCTION(run_stgi, "stgi")
+INSTRUCTION(run_breakpoint, "int3")
+INSTRUCTION(run_divide, "xorl %%edx, %%edx; movl $1, %%eax; xorl %%ecx, %%ecx; divl %%ecx")
+INSTRUCTION(run_bad_cr4, "movq %%cr4, %%rax; btsq $40, %%rax; movq %%rax, %%cr4")
+INSTRUCTION(run_bad_cr0, "movl $0x20000000, %%eax; movq %%rax, %%cr0") // NW without CD
+INSTRUCTION(run_bad_xcr, "xorl %%eax, %%eax; xorl %%edx, %%edx; xorl %%ecx, %%ecx; xsetbv")
+INSTRUCTION(run_far_read, "movabsq $0x4000000000, %%rax; movq (%%rax), %%rax")
+INSTRUCTION(run_non_canonical, "movabsq $0x8000000000000000, %%rax; movq (%%rax), %%rax")
+
+static void read_msr(void *msr)
+{
+    rdmsr((uint32_t)(uintptr_t)msr);
+}
+
+static void write_msr(void *msr)
+{
+    wrmsr((uint32_t)(uintptr_t)msr, ~0ul);
+}
+
+static void *msr_number(uint32_t msr)
+{
+    return (void *)(uintptr_t)msr;
+}
+
+void check_exceptions(void)
+{
+    check_equal(try_call(run_ud2, NULL), VECTOR_UD, "UD2 gives #UD");
+    check_equal(try_call(run_vmrun, NULL), VECTOR_UD, "VMRUN gives #UD");
+    check_equal(try_call(run_vmload, NULL), VECTOR_UD, "VMLOAD gives #UD");
+    check_equal(try_call(run_stgi, NULL), VECTOR_UD, "STGI gives #UD");
+    check_equal(try_call(run_breakpoint, NULL), VECTOR_BP, "INT3 gives #BP");
+    check_equal(try_call(run_divide, NULL), 0, "division by 0 gives #DE");
+    check_equal(try_call(run_bad_cr4, NULL), VECTOR_GP, "a reserved bit of CR4 gives #GP");
+    check_equal(try_call(run_bad_cr0, NULL), VECTOR_GP, "CR0.NW without CR0.CD gives #GP");
+    check_equal(try_call(run_far_read, NULL), VECTOR_PF, "an unmapped page gives #PF");
+    check_equal((long)this_vcpu()->fault_address, UNMAPPED, "with its address in CR2");
+    check_equal((long)this_vcpu()->fault_error, 0, "and its error code");
+    check_equal(try_call(run_non_canonical, NULL), VECTOR_GP, "no canonical address gives #GP");
+    check_equal(try_call(read_msr, msr_number(NO_SUCH_MSR)), VECTOR_GP, "RDMSR of none gives #GP");
+    check_equal((long)this_vcpu()->fault_error, 0, "with error code 0");
+    check_equal(try_call(write_msr, msr_number(NO_SUCH_MSR)), VECTOR_GP, "WRMSR of none gives #GP");
+    check_equal(try_call(write_msr, msr_number(MSR_EFER)), VECTOR_GP,
+                "reserved bits of EFER give #GP");
+    check_equal(try_call(write_msr, msr_number(MSR_APIC_BASE)), VECTOR_GP,
+                "reserved bits of the APIC's base give #GP");
+    if (!apic_is_x2apic()) {
+        check_equal(try_call(read_msr, msr_number(0x802)), VECTOR_GP,
+                    "x2APIC registers in xAPIC mode give #GP");
+    }
+    if (cpuid(1, 0).ecx & 1u << 26) {
+        write_cr4(read_cr4() | 1ul << 18);
+        check_equal(try_call(run_bad_xcr, NULL), VECTOR_GP, "XCR0 without x87 gives #GP");
+    }
+}
