@@ -35,9 +35,12 @@ static bool add_good_record(uint16_t type, uint16_t instance)
 {
     uint32_t size = sizeof(s.bytes) - s.size - 64;
     struct hvm_hw_cpu_xsave *xsave;
+    struct hvm_hw_cpu *cpu;
 
     if (type == HVM_SAVE_CODE(CPU)) {
-        guest_entry_record(stream_add(&s, type, instance, sizeof(struct hvm_hw_cpu)));
+        cpu = stream_add(&s, type, instance, sizeof(*cpu));
+        guest_entry_record(cpu);
+        cpu->flags = XEN_X86_FPU_INITIALISED;
         return true;
     }
     if (type == CPU_XSAVE_CODE) {
