@@ -18,6 +18,7 @@ static struct domain *control, *a, *b;
 static int create_domains(void **state)
 {
     (void)state;
+    world_begin();
     control = world_create(0, &(struct world_config){.privileged = true, .vcpus = 2});
     domain0 = control;
     a = world_create(A, &(struct world_config){.vcpus = 3});
@@ -34,7 +35,7 @@ static int destroy_domains(void **state)
     world_destroy(b);
     world_destroy(a);
     world_destroy(control);
-    return 0;
+    return world_end();
 }
 
 static bool pending_bit(struct domain *d, evtchn_port_t port)
@@ -744,5 +745,5 @@ int main(void)
         TEST(test_random_bindings_against_a_model),
     };
 
-    return cmocka_run_group_tests_name("event channels", tests, world_start, world_end);
+    return cmocka_run_group_tests_name("event channels", tests, world_start, NULL);
 }

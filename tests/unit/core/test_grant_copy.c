@@ -18,6 +18,7 @@ static struct domain *first, *second, *copier;
 static int create_domains(void **state)
 {
     (void)state;
+    world_begin();
     first = world_create(FIRST, &(struct world_config){.grant_version = 2});
     second = world_create(SECOND, &(struct world_config){.grant_version = 2});
     copier = world_create(COPIER, &(struct world_config){0});
@@ -34,7 +35,7 @@ static int destroy_domains(void **state)
     world_destroy(copier);
     world_destroy(second);
     world_destroy(first);
-    return 0;
+    return world_end();
 }
 
 static void fill(struct domain *d, uint64_t gfn, unsigned int seed)
@@ -337,5 +338,5 @@ int main(void)
         TEST(test_copy_of_a_mapped_grant),
     };
 
-    return cmocka_run_group_tests_name("grant copy", tests, world_start, world_end);
+    return cmocka_run_group_tests_name("grant copy", tests, world_start, NULL);
 }
