@@ -612,6 +612,25 @@ static void without_fpu_state_it_is_as_after_reset(void **state)
     assert_int_equal(d->vcpus[1]->arch.svm->xcr0, 1);
 }
 
+// After SYSRET the stack segment's descriptor may still be the kernel's, while user code runs.
+static void user_code_stays_user_code(void **state)
+{
+    struct vmcb *vmcb = d->vcpus[0]->arch.svm->vmcb;
+    unsigned char *context;
+    uint32_t size;
+
+    (void)state;
+    cpu_in_stream();
+    assert_int_equal(hvm_context_load(d, s.bytes, s.size), 0);
+    vmcb->cpl = 3;
+    vmcb->ss.attributes = 0xc93;
+    context = save(&size);
+    assert_int_equal(hvm_context_load(d, context, size), 0);
+    assert_int_equal(vmcb->cpl, 3);
+    assert_int_equal(vmcb->ss.attributes, 0xcf3);
+    free(context);
+}
+
 static void local_apics_travel(void **state)
 {
     struct vcpu *v = d->vcpus[1];
@@ -741,6 +760,7 @@ int main(void)
         TEST(bad_extended_state_is_refused),
         TEST(bad_mtrrs_are_refused),
         TEST(without_fpu_state_it_is_as_after_reset),
+        TEST(user_code_stays_user_code),
         TEST(local_apics_travel),
         TEST(io_apics_travel),
         TEST(mutated_streams_do_no_harm),

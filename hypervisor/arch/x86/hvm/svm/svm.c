@@ -188,6 +188,9 @@ void hvm_get_registers(struct vcpu *v, struct hvm_registers *out)
     for (unsigned int s = 0; s < SEGMENT_COUNT; s++) {
         out->segment[s] = *segment_place(vmcb, (enum hvm_segment)s);
     }
+    // SYSRET leaves the descriptor's privilege as it was; it has to say what the processor's is.
+    out->segment[SEGMENT_SS].attributes &= (uint16_t)~0x60u;
+    out->segment[SEGMENT_SS].attributes |= (uint16_t)(vmcb->cpl << 5);
     out->gdtr = (struct table_register){vmcb->gdtr.base, vmcb->gdtr.limit};
     out->idtr = (struct table_register){vmcb->idtr.base, vmcb->idtr.limit};
     out->cr0 = vmcb->cr0;
