@@ -4,6 +4,8 @@
 #include <bulkhead/console.h>
 #include <bulkhead/cpu.h>
 #include <bulkhead/debug_key.h>
+#include <bulkhead/domain.h>
+#include <bulkhead/grant_table.h>
 #include <bulkhead/sched.h>
 
 static struct {
@@ -55,8 +57,33 @@ static void show_time(void)
     }
 }
 
+static void for_all_domains(void (*show)(struct domain *d))
+{
+    struct domain *d = domain_next(0);
+
+    while (d) {
+        unsigned int next = d->id + 1u;
+
+        show(d);
+        domain_put(d);
+        d = domain_next((domid_t)next);
+    }
+}
+
+static void show_events(void)
+{
+    for_all_domains(event_dump);
+}
+
+static void show_grants(void)
+{
+    for_all_domains(grant_table_dump);
+}
+
 void debug_keys_init(void)
 {
+    debug_key_register('e', "show event channels", show_events);
+    debug_key_register('g', "show grants in use", show_grants);
     debug_key_register('h', "show this list", show_keys);
     debug_key_register('r', "show the run queues", sched_dump);
     debug_key_register('t', "show time and timers", show_time);

@@ -459,8 +459,8 @@ void event_dump(struct domain *d)
         [EVENT_IPI] = "ipi",
     };
 
-    log_info("domain %u: event channels (%s), %u in use", d->id,
-             d->events.fifo ? "FIFO" : "2-level", d->events.active);
+    log_error("domain %u: event channels (%s), %u in use", d->id,
+              d->events.fifo ? "FIFO" : "2-level", d->events.active);
     for (evtchn_port_t port = 1; port < d->events.allocated; port++) {
         struct event_channel *ch = event_channel_at(d, port);
         uint32_t domid = 0, number = 0;
@@ -478,9 +478,9 @@ void event_dump(struct domain *d)
         }
         spin_unlock(&ch->lock);
         if (state > EVENT_RESERVED) {
-            log_info("  %4u: %s domain %u number %u vcpu %u%s%s", port, names[state], domid, number,
-                     ch->vcpu, event_port_pending(d, port) ? " pending" : "",
-                     ch->consumer ? " (hypervisor)" : "");
+            log_error("  %4u: %s domain %u number %u vcpu %u%s%s", port, names[state], domid,
+                      number, ch->vcpu, event_port_pending(d, port) ? " pending" : "",
+                      ch->consumer ? " (hypervisor)" : "");
         }
     }
 }

@@ -381,18 +381,18 @@ void grant_table_dump(struct domain *d)
 {
     struct grant_table *t = d->grants;
 
-    log_info("domain %u: grant table version %u, %u of %u frames", d->id, t->version,
-             t->frame_count, t->max_frames);
+    log_error("domain %u: grant table version %u, %u of %u frames", d->id, t->version,
+              t->frame_count, t->max_frames);
     grant_enter(t);
     for (grant_ref_t ref = 0; ref < entry_count(t); ref++) {
         struct active_grant *active = grant_active_at(t, ref);
 
         spin_lock(&active->lock);
         if (active->readers || active->writers) {
-            log_info("  %u: used by domain %u, frame 0x%llx, %u readers, %u writers", ref,
-                     active->domid,
-                     (unsigned long long)(active->page ? page_to_mfn(active->page).n : 0),
-                     active->readers, active->writers);
+            log_error("  %u: used by domain %u, frame 0x%llx, %u readers, %u writers", ref,
+                      active->domid,
+                      (unsigned long long)(active->page ? page_to_mfn(active->page).n : 0),
+                      active->readers, active->writers);
         }
         spin_unlock(&active->lock);
     }
