@@ -18,6 +18,7 @@ import time
 import pexpect
 
 import gdb
+import iso
 import qmp
 
 RIG = os.path.dirname(os.path.abspath(__file__))
@@ -25,6 +26,7 @@ TOP = os.path.dirname(os.path.dirname(RIG))
 IMAGES = os.path.join(TOP, "out", "rig")
 LOCK = os.environ.get("BULKHEAD_QEMU_LOCK", os.path.join(IMAGES, "lock"))
 
+LOADERS = ("qemu", "grub-bios", "grub-uefi")
 HYPERVISORS = {
     "bulkhead": os.path.join(TOP, "out", "x86_64", "bulkhead"),
     "xen": os.path.join(IMAGES, "xen"),
@@ -62,6 +64,8 @@ class Configuration:
     """What to boot. Memory is in MiB; options are added to the ones that every boot needs."""
 
     hypervisor: str = "bulkhead"
+    # Who loads the hypervisor: QEMU itself, or GRUB from a CD on BIOS or UEFI firmware.
+    loader: str = "qemu"
     dom0: str = "pvh"
     cpus: int = 2
     memory: int = 4096
@@ -109,11 +113,20 @@ class Configuration:
         for device in self.devices:
             disk = os.path.join(IMAGES, f"scratch-{device}.img")
             command += [argument.format(disk=disk) for argument in DEVICES[device]]
-        command += ["-kernel", self.hypervisor_path()]
-        command += ["-append", self.hypervisor_command_line()]
-        if self.module_list():
-            command += ["-initrd", ",".join(self.module_list())]
-        return command + list(self.qemu_arguments)
+        return command + self.loader_arguments() + list(self.qemu_arguments)
+
+    def loader_arguments(self):
+        if self.loader == "qemu":
+            arguments = ["-kernel", self.hypervisor_path()]
+            arguments += ["-append", self.hypervisor_command_line()]
+            if self.module_list():
+                arguments += ["-initrd", ",".join(self.module_list())]
+            return arguments
+        firmware = iso.UEFI_ARGUMENTS if self.loader == "grub-uefi" else []
+        return firmware + ["-cdrom", self.iso_path()]
+
+    def iso_path(self):
+        return os.path.join(IMAGES, "boot.iso")
 
 
 def build_images():
@@ -176,6 +189,8 @@ class Machine:
         self.lock = open(LOCK, "a", encoding="utf-8")
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         Machine.running = self
+        if self.configuration.loader != "qemu":
+            self.make_iso()
         self.monitor = qmp.Monitor()
         command = self.configuration.qemu_command() + self.monitor.qemu_arguments()
         if self.configuration.debugger:
@@ -206,6 +221,11 @@ class Machine:
         if self.lock is not None:
             self.lock.close()
             Machine.running = None
+
+    def make_iso(self):
+        chosen = self.configuration
+        options = chosen.hypervisor_command_line()
+        iso.make(chosen.iso_path(), chosen.hypervisor_path(), options, chosen.module_list())
 
     def make_scratch_disks(self):
         for device in self.configuration.devices:

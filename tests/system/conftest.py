@@ -57,7 +57,7 @@ def pytest_runtest_logreport(report):
 
 
 class Booter:
-    """Boots machines with the switches of this run, under the name of the scenario."""
+    """Makes machines with the switches of this run, under the name of the scenario."""
 
     def __init__(self, options, name):
         self.options = options
@@ -78,6 +78,24 @@ class Booter:
         """A machine that is off; use it in a with statement."""
         return machine.Machine(self.configuration(**settings))
 
+    def to_shell(self, **settings):
+        """A machine at domain 0's shell; the caller closes it.
+
+        About one boot in five of the incumbent ends in a triple fault of domain 0 under QEMU 7.2's
+        emulation of SVM, on any day and with any domain 0: that says nothing, and is tried again.
+        """
+        for attempt in range(5):
+            running = self(**settings)
+            try:
+                running.start()
+                running.wait_shell()
+                return running
+            except machine.MachineError:
+                running.close()
+                fault = "Triple fault" in running.transcript.text
+                if running.configuration.hypervisor != "xen" or not fault or attempt == 4:
+                    raise
+
 
 @pytest.fixture
 def boot(request):
@@ -91,6 +109,6 @@ def dom0(request):
     A file says what machine it wants with a dictionary CONFIGURATION.
     """
     booter = Booter(request.config, request.module.__name__)
-    with booter(**getattr(request.module, "CONFIGURATION", {})) as running:
-        running.wait_shell()
-        yield running
+    running = booter.to_shell(**getattr(request.module, "CONFIGURATION", {}))
+    yield running
+    running.close()
