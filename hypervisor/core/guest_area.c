@@ -127,3 +127,33 @@ void guest_area_write_locked(struct guest_area *area, uint32_t offset, const voi
                count - first);
     }
 }
+
+void guest_area_publish_time(struct vcpu *v)
+{
+    struct guest_area *area = &v->time_area;
+    const struct vcpu_time_info *time;
+    struct vcpu_time_info copy;
+    uint32_t version, marked;
+
+    if (!__atomic_load_n(&area->part[0], __ATOMIC_RELAXED)) {
+        return;
+    }
+    spin_lock(&area->lock);
+    time = &__atomic_load_n(&v->info, __ATOMIC_ACQUIRE)->time;
+    version = __atomic_load_n(&time->version, __ATOMIC_ACQUIRE);
+    // Who is writing the original just now publishes it afterwards.
+    if (!(version & 1)) {
+        copy = *time;
+        marked = version + 1;
+        guest_area_write_locked(area, offsetof(struct vcpu_time_info, version), &marked,
+                                sizeof(marked));
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        copy.version = marked;
+        guest_area_write_locked(area, 0, &copy, sizeof(copy));
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        marked = version + 2;
+        guest_area_write_locked(area, offsetof(struct vcpu_time_info, version), &marked,
+                                sizeof(marked));
+    }
+    spin_unlock(&area->lock);
+}

@@ -200,7 +200,7 @@ static int64_t register_area_op(struct vcpu *v, gva_t at, struct guest_area *are
         runstate_publish(v);
     }
     if (!error && area == &v->time_area) {
-        arch_vcpu_update_time(v);
+        guest_area_publish_time(v);
     }
     return error;
 }

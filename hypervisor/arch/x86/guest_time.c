@@ -29,6 +29,7 @@ void arch_vcpu_update_time(struct vcpu *v)
     t->tsc_shift = tsc_scale.shift;
     t->flags = XEN_PVCLOCK_TSC_STABLE_BIT;
     __atomic_store_n(&t->version, version + 2, __ATOMIC_SEQ_CST);
+    guest_area_publish_time(v);
 }
 
 void arch_domain_update_wallclock(struct domain *d)

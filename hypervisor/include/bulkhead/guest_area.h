@@ -38,4 +38,8 @@ void guest_area_release(struct guest_area *area);
 void guest_area_write_locked(struct guest_area *area, uint32_t offset, const void *from,
                              uint32_t count);
 
+// Copies the time fields of v's vcpu_info into its time area, if it has registered one. Any context
+// but that of a writer of those fields in the middle.
+void guest_area_publish_time(struct vcpu *v);
+
 #endif
