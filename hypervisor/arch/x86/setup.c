@@ -32,7 +32,7 @@
 
 #define MINIMUM_RAM (256UL << 20)
 
-extern char image_start[], bss_end[];
+extern char image_start[], bss_end[], boot_only_start[], boot_only_end[];
 
 __attribute__((noreturn)) void x86_start(uint32_t magic, uint32_t info, uint64_t image_base);
 __attribute__((noreturn)) void x86_setup(void);
@@ -86,7 +86,8 @@ static void setup_memory(void)
         paging_cpu_init(&boot_cpu)) {
         give_up("Not enough memory.");
     }
-    log_info("Memory: %lu MiB free", page_free_count() >> (20 - PAGE_SHIFT));
+    log_info("Memory: %lu MiB free; image at %lx", page_free_count() >> (20 - PAGE_SHIFT),
+             boot_info.image_start.a);
 }
 
 // Goes on at fn with an empty stack.
@@ -126,6 +127,7 @@ void x86_start(uint32_t magic, uint32_t info, uint64_t image_base)
     early_memory_init();
     smp_reserve_trampoline();
     paging_init(early_max_frame());
+    multiboot_place_rsdp();
     features_enable();
     setup_memory();
     enter_stack(boot_cpu.arch.stack_top, x86_setup);
@@ -175,5 +177,6 @@ void x86_setup(void)
     }
     console_use_interrupts();
     domain0_build();
+    paging_release_image(boot_only_start, boot_only_end);
     cpu_loop();
 }

@@ -28,6 +28,16 @@ void early_reserve(uint64_t start, uint64_t size)
     taken_count++;
 }
 
+void early_release(uint64_t start)
+{
+    for (unsigned int i = 0; i < taken_count; i++) {
+        if (taken[i].start == start) {
+            taken[i] = taken[--taken_count];
+            return;
+        }
+    }
+}
+
 void early_memory_init(void)
 {
     early_reserve(0, PAGE_SIZE);

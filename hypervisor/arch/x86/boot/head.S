@@ -214,6 +214,18 @@ entry64:
     call *%rax
     ud2
 
+// void paging_move_image(rdi to, rsi from, rdx size, rcx root)
+    .text
+    .globl paging_move_image
+paging_move_image:
+    movq %rcx, %rax
+    movq %rdx, %rcx
+    shrq $3, %rcx
+    rep movsq
+    movq %rax, %cr3
+    ret
+
+    .section .rodata
 text_no_long_mode:
     .asciz "\r\nBulkhead: this processor has no 64-bit mode. Halted.\r\n"
 text_no_execute_disable:

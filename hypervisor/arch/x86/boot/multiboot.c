@@ -7,11 +7,16 @@
 
 #include <bulkhead/boot_info.h>
 #include <bulkhead/string.h>
+#include <x86/paging.h>
 
 #include "memory_map.h"
 #include "multiboot.h"
 
 struct boot_info boot_info;
+
+// The loader's copy of the ACPI root pointer lies in memory that will be used for something else.
+static uint8_t rsdp_copy[36] __attribute__((aligned(64)));
+static bool rsdp_copied;
 
 struct multiboot1_info {
     uint32_t flags;
@@ -229,12 +234,11 @@ static const char *read_tag2(const struct multiboot2_tag *tag)
     case TAG_MEMORY_MAP:
         return read_map2((const void *)tag);
     case TAG_RSDP_OLD:
-        if (!boot_info.rsdp.a) {
-            boot_info.rsdp = MADDR((uintptr_t)text);
+    case TAG_RSDP_NEW: // of version 2 or later; it comes in either order and is preferred
+        if (tag->type == TAG_RSDP_NEW || !rsdp_copied) {
+            memcpy(rsdp_copy, text, MIN(text_size, sizeof(rsdp_copy)));
+            rsdp_copied = true;
         }
-        return NULL;
-    case TAG_RSDP_NEW:
-        boot_info.rsdp = MADDR((uintptr_t)text);
         return NULL;
     default:
         return NULL;
@@ -318,8 +322,15 @@ const char *multiboot_read(uint32_t magic, uint32_t info)
     if (!error && !memory_map_sort()) {
         error = too_many_regions;
     }
-    if (!error && !boot_info.rsdp.a) {
+    if (!error && !rsdp_copied) {
         find_rsdp_of_bios();
     }
     return error;
+}
+
+void multiboot_place_rsdp(void)
+{
+    if (rsdp_copied) {
+        boot_info.rsdp = hv_translate(rsdp_copy);
+    }
 }

@@ -491,8 +491,27 @@ static void map_image_part(const char *start, const char *end, uint64_t bits)
     }
 }
 
+// The image moves out of the low memory where boot loaders put it, which devices and guests that
+// address 32 bits may want, to the top of what head.S reaches. Without a better place it stays.
+static void choose_image_place(void)
+{
+    uint64_t size = boot_info.image_end.a - boot_info.image_start.a;
+    uint64_t place = early_take(size, LARGE_PAGE, EARLY_BELOW_4G);
+
+    if (place > boot_info.image_start.a) {
+        early_release(boot_info.image_start.a);
+        boot_info.image_start = MADDR(place);
+        boot_info.image_end = MADDR(place + size);
+    } else if (place) {
+        early_release(place);
+    }
+}
+
 void paging_init(uint64_t max_frame)
 {
+    uint64_t old_image = boot_info.image_start.a;
+
+    choose_image_place();
     root = table_alloc();
     map_image_part(image_start, text_end, PTE_PRESENT | PTE_ACCESSED);
     map_image_part(text_end, rodata_end, PTE_PRESENT | PTE_ACCESSED | PTE_NX);
@@ -506,8 +525,14 @@ void paging_init(uint64_t max_frame)
     for (unsigned int i = 0; i < pool_chunk_count; i++) {
         *window_entry(pool_chunks[i]) = pool_chunks[i] | PTE_DATA | PTE_LARGE;
     }
-    write_cr3(root);
     table_window = HEAP_WINDOW;
+    // Last, so that the copy has all that was written; this function's frame goes with it.
+    if (boot_info.image_start.a != old_image) {
+        paging_move_image((void *)boot_info.image_start.a, image_start,
+                          boot_info.image_end.a - boot_info.image_start.a, root);
+    } else {
+        write_cr3(root);
+    }
 }
 
 maddr_t paging_root(void)
@@ -515,7 +540,37 @@ maddr_t paging_root(void)
     return MADDR(root);
 }
 
+// Gives the page allocator what is left of the pool: its 2 MiB page in the heap window becomes
+// single pages, of which only those in use stay mapped.
+static void give_pool_back(void)
+{
+    uint64_t table, chunk;
+
+    if (pool_end - pool_next <= PAGE_SIZE) {
+        return;
+    }
+    table = table_alloc();
+    chunk = pool_end - POOL_CHUNK;
+    for (uint64_t pa = chunk; pa < pool_next; pa += PAGE_SIZE) {
+        table_at(table)[(pa - chunk) >> PAGE_SHIFT] = pa | PTE_DATA;
+    }
+    *window_entry(chunk) = table | PTE_TABLE;
+    flush_all_cpus(HEAP_WINDOW + chunk, LARGE_PAGES);
+    page_alloc_add(maddr_to_mfn(MADDR(pool_next)), (pool_end - pool_next) >> PAGE_SHIFT, true);
+    pool_next = pool_end;
+}
+
 void paging_use_heap(void)
 {
     heap_ready = true;
+    give_pool_back();
+}
+
+void paging_release_image(const char *start, const char *end)
+{
+    size_t pages = (size_t)(end - start) >> PAGE_SHIFT;
+    maddr_t pa = MADDR(image_maddr((uintptr_t)start));
+
+    hv_unmap((uintptr_t)start, pages);
+    page_alloc_add(maddr_to_mfn(pa), pages, true);
 }

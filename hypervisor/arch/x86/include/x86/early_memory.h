@@ -14,6 +14,8 @@ void early_memory_init(void);
 uint64_t early_take(uint64_t size, uint64_t align, uint64_t limit);
 // Marks a range taken. Halts with a message when the table of taken ranges is full.
 void early_reserve(uint64_t start, uint64_t size);
+// Undoes the reservation that begins at start.
+void early_release(uint64_t start);
 // The first frame after the last RAM.
 uint64_t early_max_frame(void);
 // Whether any RAM lies in the range.

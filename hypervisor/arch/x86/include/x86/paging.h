@@ -36,12 +36,17 @@ struct cpu;
 // Gives a CPU its page of map slots. 0 or -XEN_ENOMEM.
 int paging_cpu_init(struct cpu *cpu);
 
-// Builds the final tables from the boot allocator's memory and switches to them; the identity
-// mapping that head.S made is gone then.
+// Builds the final tables from the boot allocator's memory, moves the image to a good place and
+// switches to them; the one-to-one mapping that head.S made is gone then.
 void paging_init(uint64_t max_frame);
 // Physical address of the top-level table.
 maddr_t paging_root(void);
-// From now on table pages come from the heap.
+// From now on table pages come from the heap; the rest of the boot allocator's goes to the page
+// allocator.
 void paging_use_heap(void);
+// Gives a part of the image (whole pages) that is not needed any more to the page allocator.
+void paging_release_image(const char *start, const char *end);
+// head.S: copies the image, the stack in use included, and switches to the tables at root.
+void paging_move_image(void *to, const void *from, size_t size, uint64_t root);
 
 #endif
