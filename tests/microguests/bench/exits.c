@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Single exits and plain hypercalls: one instruction each, no preparation. Hypercalls run on vcpu 0.
+// Single exits and plain hypercalls: one instruction each, no preparation. Hypercalls run on vcpu
+// 0.
 
 #include "apic.h"
 #include "bench.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs the benchmarks one by one: "begin NAME", then "bench NAME VALUE" (median of the samples, less
-// the cost of measuring) or "bench NAME failed: REASON". A benchmark that raises an exception fails
-// alone. One that hangs is skipped by the caller's next run: words of the command line are
+// Runs the benchmarks one by one: "begin NAME", then "bench NAME VALUE" (median of the samples,
+// less the cost of measuring) or "bench NAME failed: REASON". A benchmark that raises an exception
+// fails alone. One that hangs is skipped by the caller's next run: words of the command line are
 // only=NAME:NAME and skip=NAME:NAME.
 
 #include "bench.h"

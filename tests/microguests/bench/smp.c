@@ -46,8 +46,7 @@ static void on_answer(void)
 static void on_call(void)
 {
     x2apic_write(APIC_EOI, 0);
-    x2apic_write(APIC_ICR_LOW,
-                 (uint64_t)vcpu_data[0].apic_id << 32 | ICR_ASSERT | ANSWER_VECTOR);
+    x2apic_write(APIC_ICR_LOW, (uint64_t)vcpu_data[0].apic_id << 32 | ICR_ASSERT | ANSWER_VECTOR);
 }
 
 static void enter_x2apic(void)

@@ -72,8 +72,8 @@ static void call_event_handlers(struct vcpu_info *info)
 
     while (words) {
         unsigned int word = (unsigned int)__builtin_ctzl(words);
-        unsigned long pending = __atomic_exchange_n(&shared_info.evtchn_pending[word], 0,
-                                                    __ATOMIC_SEQ_CST);
+        unsigned long pending =
+            __atomic_exchange_n(&shared_info.evtchn_pending[word], 0, __ATOMIC_SEQ_CST);
 
         words &= words - 1;
         while (pending) {

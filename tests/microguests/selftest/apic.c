@@ -29,8 +29,7 @@ static void check_reads(void)
     check_equal((long)READ("movl (%1,%2,4), %%eax", "r"(APIC_PAGE), "r"(0x20ul)), 0x20,
                 "MOV r32, m32 with an index");
     check_equal((long)READ("movabsl " TPR_ADDRESS ", %%eax", "r"(tpr)), 0x20, "MOV eax, moffs");
-    check_equal((long)READ("movl (%1), %%r9d; movl %%r9d, %%eax", "r"(tpr)), 0x20,
-                "MOV r9d, m32");
+    check_equal((long)READ("movl (%1), %%r9d; movl %%r9d, %%eax", "r"(tpr)), 0x20, "MOV r9d, m32");
     check_equal((long)READ("movzbl (%1), %%eax", "r"(tpr)), 0x20, "MOVZX r32, m8");
     check_equal((long)READ("movzwl (%1), %%eax", "r"(tpr)), 0x20, "MOVZX r32, m16");
     check_equal((long)READ("cmpl $0x20, (%1); sete %%al", "r"(tpr)), 1, "CMP m32, imm");
@@ -107,18 +106,6 @@ static void check_order(const char *mode)
     apic_send(0, ICR_SELF | ICR_ASSERT | LOW_VECTOR);
     apic_send(0, ICR_SELF | ICR_ASSERT | HIGH_VECTOR);
     check(is_requested(LOW_VECTOR) && is_requested(HIGH_VECTOR), "both self-IPIs are requested");
-    apic_write(APIC_TPR, 0x80 | 0xf);
-    wait_until(&never, 2);
-    check_equal(order_count, 0, "the task priority holds both back");
-    apic_write(APIC_TPR, 0x60);
-    wait_until(&order_count, 100);
-    check(order_count == 1 && order[0] == HIGH_VECTOR, "then only the low one");
-    apic_write(APIC_TPR, 0);
-    wait_until(&never, 2);
-    check(order_count == 2 && order[1] == LOW_VECTOR, "then none");
-    order_count = 0;
-    apic_send(0, ICR_SELF | ICR_ASSERT | LOW_VECTOR);
-    apic_send(0, ICR_SELF | ICR_ASSERT | HIGH_VECTOR);
     wait_until(&never, 2);
     check(order_count == 2 && order[0] == HIGH_VECTOR, "the higher vector comes first");
     check(!is_requested(LOW_VECTOR) && !is_requested(HIGH_VECTOR), "nothing is left");
@@ -141,4 +128,26 @@ void check_apic_interrupts(void)
         check_equal(apic_own_id(), id, "the id stays");
         check_order("x2APIC");
     }
+}
+
+// Hangs under 4.20 on an emulated SVM (QEMU 7.2), so it is among the last groups.
+void check_apic_priority(void)
+{
+    static volatile uint32_t never;
+
+    interrupt_set_handler(LOW_VECTOR, on_low);
+    interrupt_set_handler(HIGH_VECTOR, on_high);
+    apic_enable();
+    order_count = 0;
+    apic_send(0, ICR_SELF | ICR_ASSERT | LOW_VECTOR);
+    apic_send(0, ICR_SELF | ICR_ASSERT | HIGH_VECTOR);
+    apic_write(APIC_TPR, 0x80 | 0xf);
+    wait_until(&never, 2);
+    check_equal(order_count, 0, "the task priority holds both back");
+    apic_write(APIC_TPR, 0x60);
+    wait_until(&order_count, 100);
+    check(order_count == 1 && order[0] == HIGH_VECTOR, "then only the low one");
+    apic_write(APIC_TPR, 0);
+    wait_until(&never, 2);
+    check(order_count == 2 && order[1] == LOW_VECTOR, "then none");
 }

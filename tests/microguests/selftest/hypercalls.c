@@ -11,8 +11,7 @@ static void check_unknown(void)
 
     check_equal(hypercall_instruction(1000, vmcall), -XEN_ENOSYS, "hypercall 1000 is unknown");
     check_equal(hypercall_instruction(63, vmcall), -XEN_ENOSYS, "hypercall 63 is unknown");
-    check_equal(hypercall_instruction(1ul << 31, vmcall), -XEN_ENOSYS,
-                "hypercall 2^31 is unknown");
+    check_equal(hypercall_instruction(1ul << 31, vmcall), -XEN_ENOSYS, "hypercall 2^31 is unknown");
     check_equal(hypercall2(__HYPERVISOR_xen_version, UNKNOWN, NULL), -XEN_ENOSYS,
                 "xen_version: unknown operation");
     check_equal(hypercall2(__HYPERVISOR_sched_op, UNKNOWN, NULL), -XEN_ENOSYS,

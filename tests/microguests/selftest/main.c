@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs the groups of checks in order and prints totals: "selftest: N passed, M failed". Words of the
-// command line: only=GROUP:GROUP and skip=GROUP:GROUP. Expectations hold on any hypervisor that
+// Runs the groups of checks in order and prints totals: "selftest: N passed, M failed". Words of
+// the command line: only=GROUP:GROUP and skip=GROUP:GROUP. Expectations hold on any hypervisor that
 // speaks Xen 4.20's ABI. Counters are written by vcpu 0 only.
 
 #include "selftest.h"
@@ -22,6 +22,8 @@ static const struct {
     {"extended_state", check_extended_state},
     {"apic_interrupts", check_apic_interrupts},
     {"fifo_events", check_fifo_events},
+    {"control_registers", check_control_registers},
+    {"apic_priority", check_apic_priority},
 };
 
 static unsigned int passed, failed;

@@ -109,8 +109,7 @@ void check_memory(void)
     check_equal(change_reservation(XENMEM_decrease_reservation, &ballooned, 1), 1,
                 "one page is given back");
     check_equal(reservation(XENMEM_current_reservation), before - 1, "the domain has one less");
-    check_equal(change_reservation(XENMEM_populate_physmap, &ballooned, 1), 1,
-                "one page is taken");
+    check_equal(change_reservation(XENMEM_populate_physmap, &ballooned, 1), 1, "one page is taken");
     check_equal(reservation(XENMEM_current_reservation), before, "the domain has as many again");
     check_equal(try_call(write_to, &ballooned), NO_EXCEPTION, "the new page can be written");
     check_equal(ballooned.bytes[0], 1, "and read");
@@ -134,9 +133,9 @@ static int16_t copy(grant_ref_t reference)
         .flags = GNTCOPY_source_gref,
     };
 
-    check_equal(hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_copy, (unsigned long)&request, 1, 0,
-                          0),
-                0, "GNTTABOP_copy");
+    check_equal(
+        hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_copy, (unsigned long)&request, 1, 0, 0), 0,
+        "GNTTABOP_copy");
     return request.status;
 }
 
@@ -148,9 +147,9 @@ void check_grants(void)
     struct cpuid leaf = cpuid(xen_cpuid_base + 4, 0);
     bool same = true;
 
-    check_equal(hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_query_size, (unsigned long)&size, 1,
-                          0, 0),
-                0, "GNTTABOP_query_size");
+    check_equal(
+        hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_query_size, (unsigned long)&size, 1, 0, 0),
+        0, "GNTTABOP_query_size");
     check(size.status == GNTST_okay && size.max_nr_frames > 0, "grant frames may be had");
     check_equal(hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_get_version,
                           (unsigned long)&version, 1, 0, 0),

@@ -36,5 +36,7 @@ void check_apic_interrupts(void);
 void check_vcpus(void);
 void check_extended_state(void);
 void check_fifo_events(void);
+void check_control_registers(void);
+void check_apic_priority(void);
 
 #endif

@@ -39,9 +39,9 @@ void check_time(void)
     wall = (uint64_t)shared_info.wc_sec_hi << 32 | shared_info.wc_sec;
     wall += now / (1000 * MILLISECOND);
     check(wall > YEAR_2020 && wall < YEAR_2100, "the wall clock is of this century");
-    check_equal(hypercall(__HYPERVISOR_vcpu_op, VCPUOP_get_runstate_info, 0,
-                          (unsigned long)&before, 0, 0),
-                0, "VCPUOP_get_runstate_info");
+    check_equal(
+        hypercall(__HYPERVISOR_vcpu_op, VCPUOP_get_runstate_info, 0, (unsigned long)&before, 0, 0),
+        0, "VCPUOP_get_runstate_info");
     check_equal(before.state, RUNSTATE_running, "the vcpu is running");
     for (unsigned int i = 0; i < 1000; i++) {
         cpuid(0, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A second vcpu: started by INIT and SIPI through real mode, woken by events, and the floating-point
-// and vector state of both vcpus while each makes the hypervisor work and gives way.
+// A second vcpu: started by INIT and SIPI through real mode, woken by events, and the
+// floating-point and vector state of both vcpus while each makes the hypervisor work and gives way.
 
 #include "apic.h"
 #include "selftest.h"
@@ -62,16 +62,16 @@ void check_vcpus(void)
     run_on_second_vcpu(tell_id);
     check(wait_until(&work_done, 500), "an event wakes it");
     check_equal(second_id, 1, "its id in CPUID is 1");
-    check_equal(hypercall(__HYPERVISOR_vcpu_op, VCPUOP_get_runstate_info, 1, (unsigned long)&state,
-                          0, 0),
-                0, "VCPUOP_get_runstate_info of it");
+    check_equal(
+        hypercall(__HYPERVISOR_vcpu_op, VCPUOP_get_runstate_info, 1, (unsigned long)&state, 0, 0),
+        0, "VCPUOP_get_runstate_info of it");
 }
 
 static void load_vectors(const struct vector_state *state)
 {
 #define LOAD(n) "vmovdqu " #n "*32(%0), %%ymm" #n "\n\t"
-    __asm__ volatile(LOAD(0) LOAD(1) LOAD(2) LOAD(3) LOAD(4) LOAD(5) LOAD(6) LOAD(7) LOAD(8)
-                     LOAD(9) LOAD(10) LOAD(11) LOAD(12) LOAD(13) LOAD(14) LOAD(15)::"r"(state)
+    __asm__ volatile(LOAD(0) LOAD(1) LOAD(2) LOAD(3) LOAD(4) LOAD(5) LOAD(6) LOAD(7) LOAD(8) LOAD(9)
+                         LOAD(10) LOAD(11) LOAD(12) LOAD(13) LOAD(14) LOAD(15)::"r"(state)
                      : "memory");
 }
 
@@ -79,8 +79,8 @@ static void store_vectors(struct vector_state *state)
 {
 #define STORE(n) "vmovdqu %%ymm" #n ", " #n "*32(%0)\n\t"
     __asm__ volatile(STORE(0) STORE(1) STORE(2) STORE(3) STORE(4) STORE(5) STORE(6) STORE(7)
-                     STORE(8) STORE(9) STORE(10) STORE(11) STORE(12) STORE(13) STORE(14)
-                     STORE(15)::"r"(state)
+                         STORE(8) STORE(9) STORE(10) STORE(11) STORE(12) STORE(13) STORE(14)
+                             STORE(15)::"r"(state)
                      : "memory");
 }
 
@@ -165,8 +165,8 @@ void check_extended_state(void)
         work_done = 0;
         run_on_second_vcpu(keep_second_state);
     }
-    check(keep_state(0x00fedcba98765ul), has_avx() ? "x87 and AVX state of vcpu 0 stays"
-                                                   : "x87 and SSE state of vcpu 0 stays");
+    check(keep_state(0x00fedcba98765ul),
+          has_avx() ? "x87 and AVX state of vcpu 0 stays" : "x87 and SSE state of vcpu 0 stays");
     if (second_vcpu_runs()) {
         check(wait_until(&work_done, 2000), "vcpu 1 is ready in time");
         check(second_good, "x87 and vector state of vcpu 1 stays");
