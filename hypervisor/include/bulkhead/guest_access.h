@@ -21,11 +21,12 @@ int copy_to_guest_physical(struct domain *d, gpa_t to, const void *from, size_t 
 
 // For the public headers' handles: a struct with one pointer member.
 #define guest_handle_address(handle) GVA((uint64_t)(uintptr_t)(handle).p)
+// The address of an element; a guest's pointer may be anything, so no pointer arithmetic.
+#define guest_handle_element(handle, index)                                                        \
+    GVA((uint64_t)(uintptr_t)(handle).p + (uint64_t)(index) * sizeof(*(handle).p))
 #define copy_from_handle(to, handle, index, count)                                                 \
-    copy_from_guest((to), GVA((uint64_t)(uintptr_t)((handle).p + (index))),                        \
-                    sizeof(*(handle).p) * (count))
+    copy_from_guest((to), guest_handle_element(handle, index), sizeof(*(handle).p) * (count))
 #define copy_to_handle(handle, index, from, count)                                                 \
-    copy_to_guest(GVA((uint64_t)(uintptr_t)((handle).p + (index))), (from),                        \
-                  sizeof(*(handle).p) * (count))
+    copy_to_guest(guest_handle_element(handle, index), (from), sizeof(*(handle).p) * (count))
 
 #endif

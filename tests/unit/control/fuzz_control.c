@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fuzzer of the control interface: the input is a program of hypercalls by domain 0 and by a guest,
+// with structures of mostly small numbers. After each input everything is taken down: anything left
+// over, a lock that is never released, a broken invariant or a stray access aborts.
+
+#include "control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <bulkhead/sched.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+#define MAX_STEPS 60u
+#define MAX_RESTARTS 50u
+
+static const uint8_t *input;
+static size_t input_left;
+static struct domain *guest;
+
+static uint8_t take(void)
+{
+    if (!input_left) {
+        return 0;
+    }
+    input_left--;
+    return *input++;
+}
+
+static uint64_t take_word(void)
+{
+    uint8_t kind = take();
+
+    if (kind < 0x80) {
+        return kind % 16;
+    }
+    if (kind < 0xb0) { // an address in the buffer
+        return BUFFER_ADDRESS + (uint64_t)take() * 8;
+    }
+    if (kind < 0xe0) {
+        return (uint64_t)take() << 8 | take();
+    }
+    return kind < 0xf0 ? ~0UL : (uint64_t)take() << 56 | take();
+}
+
+static void fill(void *to, size_t size)
+{
+    uint64_t *words = to;
+
+    for (size_t i = 0; i < size / sizeof(*words); i++) {
+        words[i] = take_word();
+    }
+}
+
+static void call(struct vcpu *v, int64_t (*handler)(struct hypercall *call), uint64_t first)
+{
+    struct hypercall c = {.arg = {first, take_word(), take_word(), take_word(), take_word()}};
+
+    for (unsigned int tries = 0; tries < MAX_RESTARTS; tries++) {
+        sim_cpu_enter(0, v);
+        c.restart = false;
+        handler(&c);
+        this_cpu()->work = 0;
+        if (!c.restart) {
+            return;
+        }
+    }
+}
+
+// Ending domain 0 ends the machine, which is no finding.
+static bool is_fatal(int64_t (*handler)(struct hypercall *call), struct vcpu *v, uint64_t command)
+{
+    return handler == do_sched_op && v->domain == domain0 &&
+           (command == 2 || command == 4 || command == 6);
+}
+
+static void step(void)
+{
+    static int64_t (*const handlers[])(struct hypercall * call) = {
+        do_domctl,   do_domctl,  do_domctl,      do_sysctl,     do_hypfs_op,
+        do_sched_op, do_vcpu_op, do_xen_version, do_console_io,
+    };
+    uint8_t choice = take();
+    int64_t (*handler)(struct hypercall *) = handlers[choice % ARRAY_SIZE(handlers)];
+    struct vcpu *v = choice & 0x80 ? guest->vcpus[choice >> 6 & 1] : domain0->vcpus[0];
+    void *page = sim_guest_memory(v->domain, GFN(ARGUMENT_GFN), true);
+    void *buffer = sim_guest_memory(v->domain, GFN(BUFFER_GFN), true);
+    uint64_t command;
+
+    fill(buffer, 64);
+    if (handler == do_domctl) {
+        struct xen_domctl *op = page;
+
+        fill(op, sizeof(*op));
+        op->cmd = take() % 96;
+        op->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
+        op->domain = (domid_t)(take() % 12);
+        call(v, handler, ARGUMENT_GFN << PAGE_SHIFT);
+    } else if (handler == do_sysctl) {
+        struct xen_sysctl *op = page;
+
+        fill(op, sizeof(*op));
+        op->cmd = take() % 32;
+        op->interface_version = XEN_SYSCTL_INTERFACE_VERSION;
+        call(v, handler, ARGUMENT_GFN << PAGE_SHIFT);
+    } else {
+        fill(page, 64);
+        command = take() % 20;
+        if (!is_fatal(handler, v, command)) {
+            call(v, handler, command);
+        }
+    }
+}
+
+// Puts every CPU and domain back into the first pool, and gives up the other pools.
+static void restore_pools(void)
+{
+    struct cpumask mask;
+
+    sim_cpu_enter(0, NULL);
+    for (uint32_t pool = 1; pool < 0x10000; pool++) {
+        struct xen_sysctl_cpupool_op op = {.op = XEN_SYSCTL_CPUPOOL_OP_INFO, .cpupool_id = pool};
+        unsigned int cpu;
+
+        if (sched_cpupool_op(&op, &mask)) {
+            break;
+        }
+        pool = op.cpupool_id;
+        for_each_cpu (cpu, &mask) {
+            struct cpumask unused;
+
+            op = (struct xen_sysctl_cpupool_op){
+                .op = XEN_SYSCTL_CPUPOOL_OP_RMCPU, .cpupool_id = pool, .cpu = cpu};
+            sched_cpupool_op(&op, &unused);
+        }
+        op =
+            (struct xen_sysctl_cpupool_op){.op = XEN_SYSCTL_CPUPOOL_OP_DESTROY, .cpupool_id = pool};
+        sched_cpupool_op(&op, &mask);
+    }
+    for (unsigned int cpu = 0; cpu < WORLD_CPUS; cpu++) {
+        struct xen_sysctl_cpupool_op op = {.op = XEN_SYSCTL_CPUPOOL_OP_ADDCPU, .cpu = cpu};
+
+        sched_cpupool_op(&op, &mask);
+    }
+}
+
+static void destroy_all(void)
+{
+    struct domain *d;
+
+    sim_interrupt_every(0);
+    sim_heap_fail_at(0);
+    sim_cpu_enter(0, domain0->vcpus[0]);
+    while ((d = domain_next(1)) != NULL) {
+        int error;
+
+        do {
+            error = domain_destroy(d);
+        } while (error == -XEN_ERESTART);
+        domain_put(d);
+    }
+    world_destroy(domain0);
+    domain0 = NULL;
+    restore_pools();
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    world_start(NULL);
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    input = data;
+    input_left = size;
+    console_output_length = 0;
+    iommu_is_there = true;
+    domain0 = world_create(0, &(struct world_config){.privileged = true, .vcpus = 2});
+    guest = world_create(3, &(struct world_config){.vcpus = 2});
+    domain_hold(guest); // it may be destroyed on the way
+    sim_interrupt_every(take() % 8);
+    for (unsigned int i = 0; input_left && i < MAX_STEPS && !guest->is_dying; i++) {
+        if (take() == 0xff) {
+            sim_heap_fail_at(1 + take() % 16);
+        }
+        step();
+    }
+    domain_put(guest);
+    destroy_all();
+    if (sim_mappings()) {
+        abort();
+    }
+    return 0;
+}
