@@ -42,11 +42,10 @@ const struct hvm_start_info *guest_start_info(void);
 const char *guest_command_line(void);
 
 // Starts all other vcpus by INIT and SIPI and returns how many came up, at most MAX_VCPUS - 1.
-// They sleep with interrupts on and work() for them is NULL. Waits at most about 100 ms.
+// They sleep with interrupts on and have no work. Waits at most about 2 s.
 unsigned int vcpus_start(void);
 
-// Lets vcpu @index call @work once; wakes it by an event or by nothing (it looks after each
-// interrupt), see vcpu_kick().
+// Lets vcpu @index call @work once, after the next interrupt that it gets: the caller sends it one.
 void vcpu_give_work(unsigned int index, void (*work)(void));
 
 // Waits, about @milliseconds at most, until *@flag is not zero. Interrupts are let in meanwhile.
