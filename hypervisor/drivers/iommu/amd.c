@@ -155,10 +155,11 @@ static void amd_dump(void)
                  unit->completions, unit->polling ? "polled" : "by interrupt");
     }
     for (struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
-        if (p->iommu) {
-            log_info("IOMMU: " PCI_FORMAT " as %04x, domain %u%s", PCI_ARGUMENTS(p->sbdf),
-                     p->iommu->id, p->owner ? p->owner->id : DOMID_INVALID,
-                     p->iommu->silenced ? ", silenced" : "");
+        const struct iommu_device *r = p->iommu;
+
+        if (r) {
+            log_info("IOMMU: " PCI_FORMAT " as %04x, domain %u%s", PCI_ARGUMENTS(p->sbdf), r->id,
+                     r->owner->id, r->silenced ? ", silenced" : "");
         }
     }
 }

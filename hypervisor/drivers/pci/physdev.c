@@ -127,10 +127,13 @@ void pci_dump(void)
 {
     for (struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
         const struct domain *owner = p->owner;
+        char whose[24] = "nobody's";
 
-        log_info("PCI: " PCI_FORMAT " %04x:%04x class %06x, %s%u%s", PCI_ARGUMENTS(p->sbdf),
-                 p->vendor, p->device, p->class_code, owner ? "domain " : "owner ",
-                 owner ? owner->id : DOMID_INVALID,
+        if (owner) {
+            format_string(whose, sizeof(whose), "domain %u's", owner->id);
+        }
+        log_info("PCI: " PCI_FORMAT " %04x:%04x class %06x, %s%s", PCI_ARGUMENTS(p->sbdf),
+                 p->vendor, p->device, p->class_code, whose,
                  p->hidden ? ", hidden" : p->removed ? ", gone" : "");
         vpci_dump(p);
     }

@@ -35,15 +35,27 @@ static struct vpci_device *lock_function(struct domain *d, pci_sbdf_t sbdf)
     return NULL;
 }
 
+// Domain 0 looks for functions by reading their identity: what we do not know, or what it had
+// reported gone, is looked at then.
+static struct vpci_device *discover(struct domain *d, pci_sbdf_t sbdf, unsigned int offset)
+{
+    const struct pci_device *pdev = pci_device_find(sbdf);
+
+    if (!d->privileged || offset != PCI_VENDOR_ID || (pdev && !pdev->removed) ||
+        pci_device_add(sbdf)) {
+        return NULL;
+    }
+    return lock_function(d, sbdf);
+}
+
 uint32_t vpci_config_read(struct domain *d, pci_sbdf_t sbdf, unsigned int offset,
                           unsigned int size)
 {
     struct vpci_device *v = lock_function(d, sbdf);
     uint32_t value = all_ones(size);
 
-    if (!v && d->privileged && offset == PCI_VENDOR_ID && !pci_device_find(sbdf) &&
-        pci_device_add(sbdf) == 0) {
-        v = lock_function(d, sbdf);
+    if (!v) {
+        v = discover(d, sbdf, offset);
     }
     if (v) {
         value = vpci_device_read(v, offset, size);

@@ -278,6 +278,9 @@ static void test_physdev(void **state)
     assert_int_equal(pci_physdev_op(PHYSDEVOP_pci_device_remove, (uintptr_t)&gone), -XEN_ENODEV);
     assert_int_equal(pci_physdev_op(PHYSDEVOP_pci_device_add, (uintptr_t)&add), 0);
     assert_int_equal(guest_read(f->sbdf, 0, 4), 0x33331234);
+    // A rescan finds what was removed without being told.
+    assert_int_equal(pci_physdev_op(PHYSDEVOP_pci_device_remove, (uintptr_t)&gone), 0);
+    assert_int_equal(guest_read(f->sbdf, 0, 4), 0x33331234);
     add.devfn = 0xf8;
     assert_int_equal(pci_physdev_op(PHYSDEVOP_pci_device_add, (uintptr_t)&add), -XEN_ENODEV);
     add.flags = XEN_PCI_DEV_VIRTFN;
