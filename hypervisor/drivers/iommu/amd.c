@@ -151,15 +151,14 @@ static void amd_dump(void)
         log_info("IOMMU %u: " PCI_FORMAT ", registers at %lx, features %lx, control %lx, status "
                  "%lx, %lu completions, event log %s",
                  i, PCI_ARGUMENTS(unit->sbdf), unit->ivrs->address, unit->features,
-                 amd_read(unit, AMD_REG_CONTROL), amd_read(unit, AMD_REG_STATUS),
-                 unit->completions, unit->polling ? "polled" : "by interrupt");
+                 amd_read(unit, AMD_REG_CONTROL), amd_read(unit, AMD_REG_STATUS), unit->completions,
+                 unit->polling ? "polled" : "by interrupt");
     }
-    for (struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
-        const struct iommu_device *r = p->iommu;
+    for (const struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
+        int owner = p->sbdf.segment == 0 ? amd_table_owner(pci_requester_id(p->sbdf)) : -1;
 
-        if (r) {
-            log_info("IOMMU: " PCI_FORMAT " as %04x, domain %u%s", PCI_ARGUMENTS(p->sbdf), r->id,
-                     r->owner->id, r->silenced ? ", silenced" : "");
+        if (owner >= 0) {
+            log_info("IOMMU: " PCI_FORMAT " serves domain %d", PCI_ARGUMENTS(p->sbdf), owner);
         }
     }
 }

@@ -28,16 +28,16 @@ struct amd_unit {
     uint64_t features, control;
     struct spinlock lock;
     struct amd_command *commands;
-    unsigned int command_tail;      // index of the next free entry
-    volatile uint64_t *completion;  // where completion waits store
-    uint64_t completions;           // value of the last one sent
+    unsigned int command_tail;     // index of the next free entry
+    volatile uint64_t *completion; // where completion waits store
+    uint64_t completions;          // value of the last one sent
     struct amd_event *events;
-    unsigned int event_head;        // only the event code's, on one CPU at a time
-    bool event_busy;                // someone reads the log
-    struct irq *irq;                // NULL: the log is polled
+    unsigned int event_head; // only the event code's, on one CPU at a time
+    bool event_busy;         // someone reads the log
+    struct irq *irq;         // NULL: the log is polled
     bool polling;
     struct timer poll;
-    ns_t window_start;              // of the second in which events are counted
+    ns_t window_start; // of the second in which events are counted
     unsigned int window_events, window_said;
     struct amd_event_count counts[8]; // of the busiest devices
 };
@@ -47,10 +47,10 @@ struct amd_unit {
 struct iommu_device {
     struct iommu_device *next;
     uint16_t id;
-    uint8_t settings;  // IVRS byte
-    bool silenced;     // flooded the event log
+    uint8_t settings; // IVRS byte
+    bool silenced;    // flooded the event log
     struct amd_unit *unit;
-    struct domain *owner; // whose DMA it does; NULL: none
+    struct domain *owner;   // whose DMA it does; NULL: none
     unsigned int functions; // how many functions owner has of it
     uint32_t *entries;      // interrupt table; NULL: none yet
     unsigned int entry_count;
@@ -86,13 +86,15 @@ struct iommu_device *amd_requester_find(uint16_t id); // amd_lock held
 void amd_table_update(struct iommu_device *requester);
 // Makes the entry of one id block, whatever requester it belonged to. amd_lock held.
 void amd_table_block(struct amd_unit *unit, uint16_t id);
+// The domain that an id's DMA belongs to, or -1. No lock.
+int amd_table_owner(uint16_t id);
 void amd_table_silence(uint16_t id); // its faults are not logged any more
 
 // amd_interrupt.c. amd_lock is taken inside.
 int amd_irq_alloc(struct pci_device *pdev, unsigned int count);
 void amd_irq_free(struct pci_device *pdev, unsigned int index, unsigned int count);
-void amd_irq_set(struct pci_device *pdev, unsigned int index,
-                 const struct interrupt_target *target, struct msi_message *message);
+void amd_irq_set(struct pci_device *pdev, unsigned int index, const struct interrupt_target *target,
+                 struct msi_message *message);
 void amd_irq_block(struct pci_device *pdev, unsigned int index);
 // Gives a requester an interrupt table of at least count entries, all blocking. amd_lock held.
 int amd_irq_table(struct iommu_device *requester, unsigned int count);

@@ -14,11 +14,11 @@
 #include "../pci/pci_private.h"
 #include "amd.h"
 
-#define SECOND            1000000000L
+#define SECOND 1000000000L
 #define MESSAGES_A_SECOND 10u
-#define FLOOD             200u  // events of one device in a second
-#define TOO_MANY          1000u // of all together: no more interrupts
-#define STOP_POLLS        100000u
+#define FLOOD 200u     // events of one device in a second
+#define TOO_MANY 1000u // of all together: no more interrupts
+#define STOP_POLLS 100000u
 
 static const char *event_name(unsigned int code)
 {
@@ -38,25 +38,26 @@ static const char *event_name(unsigned int code)
     return code < ARRAY_SIZE(names) && names[code] ? names[code] : "unknown event";
 }
 
+// Who owns the device is read from the table, which unlike a struct domain never goes away.
 static void report(const struct amd_unit *unit, const struct amd_event *event)
 {
-    unsigned int code = amd_event_code(event), flags = amd_event_flags(event);
+    unsigned int code = amd_event_code(event);
+    bool write = amd_event_flags(event) & AMD_EVENT_FLAG_WRITE;
     uint16_t id = amd_event_device(event);
     pci_sbdf_t sbdf = PCI_SBDF(unit->ivrs->segment, id >> 8, id & 0xff);
-    const struct pci_device *pdev = pci_device_find(sbdf);
-    struct domain *owner = pdev ? pdev->owner : NULL;
+    int owner = amd_table_owner(id);
+    char whose[32] = "which nobody owns";
 
     if (code == AMD_EVENT_ILLEGAL_COMMAND || code == AMD_EVENT_COMMAND_HARDWARE) {
         log_error("IOMMU %u: %s at %lx", unit->index, event_name(code), event->q[1]);
-    } else if (owner) {
-        log_warning("IOMMU %u: %s: device " PCI_FORMAT " of domain %u, %s address %lx", unit->index,
-                    event_name(code), PCI_ARGUMENTS(sbdf), owner->id,
-                    flags & AMD_EVENT_FLAG_WRITE ? "write to" : "at", event->q[1]);
-    } else {
-        log_warning("IOMMU %u: %s: device " PCI_FORMAT ", which nobody owns, %s address %lx",
-                    unit->index, event_name(code), PCI_ARGUMENTS(sbdf),
-                    flags & AMD_EVENT_FLAG_WRITE ? "write to" : "at", event->q[1]);
+        return;
     }
+    if (owner >= 0) {
+        format_string(whose, sizeof(whose), "of domain %d", owner);
+    }
+    log_warning("IOMMU %u: %s: device " PCI_FORMAT ", %s, %s address %lx", unit->index,
+                event_name(code), PCI_ARGUMENTS(sbdf), whose, write ? "write to" : "at",
+                event->q[1]);
 }
 
 static void control(struct amd_unit *unit, uint64_t set, uint64_t clear)

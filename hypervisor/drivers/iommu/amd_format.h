@@ -10,37 +10,37 @@
 // Registers (section 3.4).
 #define AMD_REG_DEVICE_TABLE 0x0000
 #define AMD_REG_COMMAND_BASE 0x0008
-#define AMD_REG_EVENT_BASE   0x0010
-#define AMD_REG_CONTROL      0x0018
-#define AMD_REG_FEATURES     0x0030
+#define AMD_REG_EVENT_BASE 0x0010
+#define AMD_REG_CONTROL 0x0018
+#define AMD_REG_FEATURES 0x0030
 #define AMD_REG_COMMAND_HEAD 0x2000
 #define AMD_REG_COMMAND_TAIL 0x2008
-#define AMD_REG_EVENT_HEAD   0x2010
-#define AMD_REG_EVENT_TAIL   0x2018
-#define AMD_REG_STATUS       0x2020
-#define AMD_REG_SIZE         0x4000u
-#define AMD_REG_SIZE_LARGE   0x80000u
+#define AMD_REG_EVENT_HEAD 0x2010
+#define AMD_REG_EVENT_TAIL 0x2018
+#define AMD_REG_STATUS 0x2020
+#define AMD_REG_SIZE 0x4000u
+#define AMD_REG_SIZE_LARGE 0x80000u
 
-#define AMD_CONTROL_ENABLE          (1UL << 0)
-#define AMD_CONTROL_HT_TUNNEL       (1UL << 1)
-#define AMD_CONTROL_EVENT_LOG       (1UL << 2)
+#define AMD_CONTROL_ENABLE (1UL << 0)
+#define AMD_CONTROL_HT_TUNNEL (1UL << 1)
+#define AMD_CONTROL_EVENT_LOG (1UL << 2)
 #define AMD_CONTROL_EVENT_INTERRUPT (1UL << 3)
-#define AMD_CONTROL_PASS_PW         (1UL << 8)
+#define AMD_CONTROL_PASS_PW (1UL << 8)
 #define AMD_CONTROL_RESPONSE_PASSPW (1UL << 9)
-#define AMD_CONTROL_COHERENT        (1UL << 10)
-#define AMD_CONTROL_ISOCHRONOUS     (1UL << 11)
-#define AMD_CONTROL_COMMANDS        (1UL << 12)
+#define AMD_CONTROL_COHERENT (1UL << 10)
+#define AMD_CONTROL_ISOCHRONOUS (1UL << 11)
+#define AMD_CONTROL_COMMANDS (1UL << 12)
 
-#define AMD_STATUS_EVENT_OVERFLOW  (1UL << 0)
+#define AMD_STATUS_EVENT_OVERFLOW (1UL << 0)
 #define AMD_STATUS_EVENT_INTERRUPT (1UL << 1)
-#define AMD_STATUS_WAIT_INTERRUPT  (1UL << 2)
-#define AMD_STATUS_EVENT_RUNNING   (1UL << 3)
+#define AMD_STATUS_WAIT_INTERRUPT (1UL << 2)
+#define AMD_STATUS_EVENT_RUNNING (1UL << 3)
 #define AMD_STATUS_COMMAND_RUNNING (1UL << 4)
 
 #define AMD_FEATURE_INVALIDATE_ALL (1UL << 6)
 
 #define AMD_RING_ENTRIES 256u // of 16 bytes: one page; the length field is its logarithm
-#define AMD_RING_LENGTH  (8UL << 56)
+#define AMD_RING_LENGTH (8UL << 56)
 
 struct amd_command {
     uint64_t q[2];
@@ -55,18 +55,18 @@ struct amd_dte {
     uint64_t q[4];
 };
 
-#define AMD_DTE_VALID             (1UL << 0)
+#define AMD_DTE_VALID (1UL << 0)
 #define AMD_DTE_TRANSLATION_VALID (1UL << 1)
-#define AMD_DTE_MODE_SHIFT        9
-#define AMD_DTE_READ              (1UL << 61)
-#define AMD_DTE_WRITE             (1UL << 62)
-#define AMD_DTE_SUPPRESS_ALL      (1UL << 34) // q[1]: its page faults are not logged
-#define AMD_DTE_SYSTEM_SHIFT      40          // q[1]: system management messages
-#define AMD_DTE_IRQ_VALID         (1UL << 0)  // q[2], also below
-#define AMD_DTE_IRQ_LENGTH_SHIFT  1
-#define AMD_DTE_PASS_SHIFT        56 // INIT, ExtINT, NMI
-#define AMD_DTE_IRQ_REMAP         (2UL << 60)
-#define AMD_DTE_LINT_SHIFT        62
+#define AMD_DTE_MODE_SHIFT 9
+#define AMD_DTE_READ (1UL << 61)
+#define AMD_DTE_WRITE (1UL << 62)
+#define AMD_DTE_SUPPRESS_ALL (1UL << 34) // q[1]: its page faults are not logged
+#define AMD_DTE_SYSTEM_SHIFT 40          // q[1]: system management messages
+#define AMD_DTE_IRQ_VALID (1UL << 0)     // q[2], also below
+#define AMD_DTE_IRQ_LENGTH_SHIFT 1
+#define AMD_DTE_PASS_SHIFT 56 // INIT, ExtINT, NMI
+#define AMD_DTE_IRQ_REMAP (2UL << 60)
+#define AMD_DTE_LINT_SHIFT 62
 
 #define AMD_MAX_IRQ_ENTRIES 512u // more would need message bits that name the delivery mode
 #define AMD_IRQ_TABLE_ALIGN 128u
@@ -75,8 +75,8 @@ struct amd_dte {
 // is allowed, and every interrupt is aborted. Faults are not logged: nobody is to blame.
 static inline struct amd_dte amd_dte_blocked(void)
 {
-    return (struct amd_dte){{AMD_DTE_VALID | AMD_DTE_TRANSLATION_VALID, AMD_DTE_SUPPRESS_ALL,
-                             AMD_DTE_IRQ_VALID, 0}};
+    return (struct amd_dte){
+        {AMD_DTE_VALID | AMD_DTE_TRANSLATION_VALID, AMD_DTE_SUPPRESS_ALL, AMD_DTE_IRQ_VALID, 0}};
 }
 
 // DMA through 4-level tables at root (page-aligned) for an IOMMU domain id.
@@ -168,7 +168,7 @@ enum amd_event_code {
 };
 
 #define AMD_EVENT_FLAG_INTERRUPT (1u << 3) // of amd_event_flags
-#define AMD_EVENT_FLAG_WRITE     (1u << 5)
+#define AMD_EVENT_FLAG_WRITE (1u << 5)
 
 static inline unsigned int amd_event_code(const struct amd_event *e)
 {

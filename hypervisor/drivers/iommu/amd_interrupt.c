@@ -14,7 +14,7 @@
 
 // The redirection entry's fields (82093AA I/O APIC datasheet, section 3.2.4).
 #define RTE_ACTIVE_LOW (1UL << 13)
-#define RTE_LEVEL      (1UL << 15)
+#define RTE_LEVEL (1UL << 15)
 
 #define MAX_PINS 256u // of one I/O APIC
 
@@ -104,11 +104,11 @@ void amd_irq_free(struct pci_device *pdev, unsigned int index, unsigned int coun
     spin_unlock(&amd_lock);
 }
 
-void amd_irq_set(struct pci_device *pdev, unsigned int index,
-                 const struct interrupt_target *target, struct msi_message *message)
+void amd_irq_set(struct pci_device *pdev, unsigned int index, const struct interrupt_target *target,
+                 struct msi_message *message)
 {
-    uint32_t entry = amd_irte(target->vector, (uint8_t)target->apic_id, target->delivery_mode,
-                              target->logical);
+    uint32_t entry =
+        amd_irte(target->vector, (uint8_t)target->apic_id, target->delivery_mode, target->logical);
 
     spin_lock(&amd_lock);
     write_entry(pdev->iommu, pci_requester_id(pdev->sbdf), index, entry);

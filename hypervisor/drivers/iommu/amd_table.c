@@ -145,6 +145,12 @@ void amd_table_block(struct amd_unit *unit, uint16_t id)
     }
 }
 
+int amd_table_owner(uint16_t id)
+{
+    // Domain d has the tag d + 1; a blocking entry has none.
+    return id < table_entries ? (int)(table[id].q[1] & 0xffff) - 1 : -1;
+}
+
 void amd_table_silence(uint16_t id)
 {
     struct iommu_device *r = amd_requester_find(id);

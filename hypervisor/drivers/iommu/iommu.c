@@ -197,8 +197,8 @@ void iommu_irq_block(struct pci_device *pdev, unsigned int index)
 
 void iommu_plain_message(const struct interrupt_target *target, struct msi_message *message)
 {
-    message->address = 0xfee00000UL | (uint64_t)(target->apic_id & 0xff) << 12 |
-                       (target->logical ? 1u << 2 : 0);
+    message->address =
+        0xfee00000UL | (uint64_t)(target->apic_id & 0xff) << 12 | (target->logical ? 1u << 2 : 0);
     message->data = target->vector | (uint32_t)(target->delivery_mode & 7) << 8;
 }
 

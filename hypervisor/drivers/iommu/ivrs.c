@@ -9,32 +9,32 @@
 
 #define HEADER_SIZE 48u // ACPI header, IVinfo, 8 reserved bytes
 
-#define BLOCK_IVHD_10   0x10
-#define BLOCK_IVHD_11   0x11
-#define BLOCK_IVHD_40   0x40
-#define BLOCK_IVMD_ALL  0x20
-#define BLOCK_IVMD_ONE  0x21
+#define BLOCK_IVHD_10 0x10
+#define BLOCK_IVHD_11 0x11
+#define BLOCK_IVHD_40 0x40
+#define BLOCK_IVMD_ALL 0x20
+#define BLOCK_IVMD_ONE 0x21
 #define BLOCK_IVMD_SPAN 0x22
 
 #define IVHD_10_SIZE 24u
 #define IVHD_11_SIZE 40u
-#define IVMD_SIZE    32u
+#define IVMD_SIZE 32u
 
-#define ENTRY_PAD            0
-#define ENTRY_ALL            1
-#define ENTRY_SELECT         2
-#define ENTRY_RANGE_START    3
-#define ENTRY_RANGE_END      4
-#define ENTRY_ALIAS_SELECT   66
-#define ENTRY_ALIAS_START    67
-#define ENTRY_EXTENDED       70
+#define ENTRY_PAD 0
+#define ENTRY_ALL 1
+#define ENTRY_SELECT 2
+#define ENTRY_RANGE_START 3
+#define ENTRY_RANGE_END 4
+#define ENTRY_ALIAS_SELECT 66
+#define ENTRY_ALIAS_START 67
+#define ENTRY_EXTENDED 70
 #define ENTRY_EXTENDED_START 71
-#define ENTRY_SPECIAL        72
-#define ENTRY_ACPI_DEVICE    240
+#define ENTRY_SPECIAL 72
+#define ENTRY_ACPI_DEVICE 240
 
-#define IVMD_UNITY     0x01u
-#define IVMD_READ      0x02u
-#define IVMD_WRITE     0x04u
+#define IVMD_UNITY 0x01u
+#define IVMD_READ 0x02u
+#define IVMD_WRITE 0x04u
 #define IVMD_EXCLUSION 0x08u
 
 struct parser {
@@ -59,7 +59,7 @@ static uint64_t get64(const uint8_t *p)
 
 static unsigned int ivhd_header_size(uint8_t type)
 {
-    return type == BLOCK_IVHD_10 ? IVHD_10_SIZE
+    return type == BLOCK_IVHD_10                            ? IVHD_10_SIZE
            : type == BLOCK_IVHD_11 || type == BLOCK_IVHD_40 ? IVHD_11_SIZE
                                                             : 0;
 }
@@ -138,10 +138,8 @@ static const char *add_special(struct parser *p, const uint8_t *entry)
                                    .id = get16(entry + 5),
                                    .unit = (uint8_t)p->unit,
                                    .settings = entry[3]};
-    struct ivrs_range range = {.first = special.id,
-                               .last = special.id,
-                               .unit = (uint8_t)p->unit,
-                               .settings = entry[3]};
+    struct ivrs_range range = {
+        .first = special.id, .last = special.id, .unit = (uint8_t)p->unit, .settings = entry[3]};
 
     if (special.kind != IVRS_SPECIAL_IO_APIC && special.kind != IVRS_SPECIAL_HPET) {
         return NULL; // a kind that came after us

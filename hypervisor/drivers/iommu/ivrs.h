@@ -7,8 +7,8 @@
 
 #include <bulkhead/types.h>
 
-#define IVRS_MAX_UNITS   32u
-#define IVRS_MAX_RANGES  1024u
+#define IVRS_MAX_UNITS 32u
+#define IVRS_MAX_RANGES 1024u
 #define IVRS_MAX_SPECIAL 64u
 #define IVRS_MAX_REGIONS 64u
 
@@ -22,11 +22,11 @@ struct ivrs_unit {
     uint8_t block_type;  // of the block that was used: 0x10, 0x11 or 0x40
 };
 
-#define IVRS_UNIT_HT_TUNNEL       0x01u
-#define IVRS_UNIT_PASS_PW         0x02u
+#define IVRS_UNIT_HT_TUNNEL 0x01u
+#define IVRS_UNIT_PASS_PW 0x02u
 #define IVRS_UNIT_RESPONSE_PASSPW 0x04u
-#define IVRS_UNIT_ISOCHRONOUS     0x08u
-#define IVRS_UNIT_COHERENT        0x20u
+#define IVRS_UNIT_ISOCHRONOUS 0x08u
+#define IVRS_UNIT_COHERENT 0x20u
 
 // Requester ids first to last of one unit. Later ranges win over earlier ones of the same unit.
 struct ivrs_range {
@@ -41,7 +41,7 @@ enum ivrs_special_kind { IVRS_SPECIAL_IO_APIC = 1, IVRS_SPECIAL_HPET = 2 };
 
 // A device that is no PCI function but raises interrupts under a requester id.
 struct ivrs_special {
-    uint8_t kind; // enum ivrs_special_kind
+    uint8_t kind;   // enum ivrs_special_kind
     uint8_t handle; // I/O APIC id or HPET number
     uint16_t id;
     uint8_t unit;

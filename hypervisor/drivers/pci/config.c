@@ -14,9 +14,9 @@
 #include "pci_private.h"
 
 #define PORT_CONFIG_ADDRESS 0xcf8
-#define PORT_CONFIG_DATA    0xcfc
-#define CONFIG_ENABLE       0x80000000u
-#define ECAM_BUS_SIZE       (1UL << 20)
+#define PORT_CONFIG_DATA 0xcfc
+#define CONFIG_ENABLE 0x80000000u
+#define ECAM_BUS_SIZE (1UL << 20)
 
 struct pci_ecam pci_ecam[PCI_MAX_ECAM];
 unsigned int pci_ecam_count;
@@ -119,9 +119,7 @@ uint32_t pci_config_read(pci_sbdf_t sbdf, unsigned int offset, unsigned int size
     if (bus) {
         volatile uint8_t *p = bus + ((size_t)sbdf.devfn << 12) + offset;
 
-        return size == 1   ? *p
-               : size == 2 ? *(volatile uint16_t *)p
-                           : *(volatile uint32_t *)p;
+        return size == 1 ? *p : size == 2 ? *(volatile uint16_t *)p : *(volatile uint32_t *)p;
     }
     if (sbdf.segment != 0 || offset >= PCI_CONFIG_SIZE) {
         return ones;

@@ -18,7 +18,7 @@ void msi_enable(pci_sbdf_t sbdf, unsigned int capability, const struct msi_messa
 {
     uint16_t control = pci_read16(sbdf, capability + PCI_MSI_CONTROL);
 
-    control &= (uint16_t)~(PCI_MSI_ENABLE | PCI_MSI_MULTIPLE_MASK);
+    control &= (uint16_t) ~(PCI_MSI_ENABLE | PCI_MSI_MULTIPLE_MASK);
     pci_config_write(sbdf, capability + PCI_MSI_CONTROL, 2, control);
     pci_config_write(sbdf, capability + 4, 4, (uint32_t)message->address);
     if (control & PCI_MSI_64BIT) {

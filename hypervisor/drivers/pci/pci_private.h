@@ -6,82 +6,82 @@
 
 #include <bulkhead/pci.h>
 
-#define PCI_VENDOR_ID       0x00
-#define PCI_COMMAND         0x04
-#define PCI_STATUS          0x06
-#define PCI_CLASS_REVISION  0x08
-#define PCI_HEADER_TYPE     0x0e
-#define PCI_BAR0            0x10
-#define PCI_BRIDGE_BUSES    0x18
-#define PCI_ROM_DEVICE      0x30
-#define PCI_ROM_BRIDGE      0x38
+#define PCI_VENDOR_ID 0x00
+#define PCI_COMMAND 0x04
+#define PCI_STATUS 0x06
+#define PCI_CLASS_REVISION 0x08
+#define PCI_HEADER_TYPE 0x0e
+#define PCI_BAR0 0x10
+#define PCI_BRIDGE_BUSES 0x18
+#define PCI_ROM_DEVICE 0x30
+#define PCI_ROM_BRIDGE 0x38
 #define PCI_CAPABILITY_LIST 0x34
-#define PCI_EXTENDED_START  0x100
+#define PCI_EXTENDED_START 0x100
 
-#define PCI_COMMAND_IO        0x0001u
-#define PCI_COMMAND_MEMORY    0x0002u
-#define PCI_COMMAND_MASTER    0x0004u
-#define PCI_COMMAND_INTX_OFF  0x0400u
-#define PCI_STATUS_CAP_LIST   0x0010u
-#define PCI_HEADER_MULTI      0x80u
-#define PCI_HEADER_FUNCTION   0
-#define PCI_HEADER_BRIDGE     1
-#define PCI_CLASS_BRIDGE_PCI  0x0604u
+#define PCI_COMMAND_IO 0x0001u
+#define PCI_COMMAND_MEMORY 0x0002u
+#define PCI_COMMAND_MASTER 0x0004u
+#define PCI_COMMAND_INTX_OFF 0x0400u
+#define PCI_STATUS_CAP_LIST 0x0010u
+#define PCI_HEADER_MULTI 0x80u
+#define PCI_HEADER_FUNCTION 0
+#define PCI_HEADER_BRIDGE 1
+#define PCI_CLASS_BRIDGE_PCI 0x0604u
 #define PCI_CLASS_BRIDGE_HOST 0x0600u
-#define PCI_CLASS_IOMMU       0x0806u
+#define PCI_CLASS_IOMMU 0x0806u
 
-#define PCI_BAR_IO_SPACE      0x1u
-#define PCI_BAR_TYPE_MASK     0x6u
-#define PCI_BAR_TYPE_64       0x4u
-#define PCI_BAR_PREFETCH      0x8u
-#define PCI_BAR_MEMORY_MASK   0xfffffff0u
-#define PCI_BAR_IO_MASK       0xfffffffcu
-#define PCI_ROM_MASK          0xfffff800u
-#define PCI_ROM_ENABLE        0x1u
+#define PCI_BAR_IO_SPACE 0x1u
+#define PCI_BAR_TYPE_MASK 0x6u
+#define PCI_BAR_TYPE_64 0x4u
+#define PCI_BAR_PREFETCH 0x8u
+#define PCI_BAR_MEMORY_MASK 0xfffffff0u
+#define PCI_BAR_IO_MASK 0xfffffffcu
+#define PCI_ROM_MASK 0xfffff800u
+#define PCI_ROM_ENABLE 0x1u
 
-#define PCI_CAP_PM     0x01
-#define PCI_CAP_MSI    0x05
+#define PCI_CAP_PM 0x01
+#define PCI_CAP_MSI 0x05
 #define PCI_CAP_SECURE 0x0f // of an AMD IOMMU's function
-#define PCI_CAP_PCIE   0x10
-#define PCI_CAP_MSIX   0x11
-#define PCI_CAP_AF     0x13
-#define PCI_CAP_EA     0x14
+#define PCI_CAP_PCIE 0x10
+#define PCI_CAP_MSIX 0x11
+#define PCI_CAP_AF 0x13
+#define PCI_CAP_EA 0x14
 
-#define PCI_EXT_ACS      0x0d
-#define PCI_EXT_ATS      0x0f
-#define PCI_EXT_SRIOV    0x10
-#define PCI_EXT_PRI      0x13
-#define PCI_EXT_REBAR    0x15
-#define PCI_EXT_PASID    0x1b
+#define PCI_EXT_ACS 0x0d
+#define PCI_EXT_ATS 0x0f
+#define PCI_EXT_SRIOV 0x10
+#define PCI_EXT_PRI 0x13
+#define PCI_EXT_REBAR 0x15
+#define PCI_EXT_PASID 0x1b
 #define PCI_EXT_VF_REBAR 0x24
 
-#define PCI_MSI_CONTROL         2
-#define PCI_MSI_ENABLE          0x0001u
-#define PCI_MSI_CAPABLE_SHIFT   1
-#define PCI_MSI_CAPABLE_MASK    0x000eu
-#define PCI_MSI_MULTIPLE_SHIFT  4
-#define PCI_MSI_MULTIPLE_MASK   0x0070u
-#define PCI_MSI_64BIT           0x0080u
+#define PCI_MSI_CONTROL 2
+#define PCI_MSI_ENABLE 0x0001u
+#define PCI_MSI_CAPABLE_SHIFT 1
+#define PCI_MSI_CAPABLE_MASK 0x000eu
+#define PCI_MSI_MULTIPLE_SHIFT 4
+#define PCI_MSI_MULTIPLE_MASK 0x0070u
+#define PCI_MSI_64BIT 0x0080u
 #define PCI_MSI_PER_VECTOR_MASK 0x0100u
 
-#define PCI_MSIX_CONTROL       2
-#define PCI_MSIX_TABLE         4
-#define PCI_MSIX_PBA           8
-#define PCI_MSIX_ENABLE        0x8000u
-#define PCI_MSIX_MASK_ALL      0x4000u
-#define PCI_MSIX_SIZE_MASK     0x07ffu
-#define PCI_MSIX_BAR_MASK      0x7u
-#define PCI_MSIX_ENTRY_SIZE    16u
+#define PCI_MSIX_CONTROL 2
+#define PCI_MSIX_TABLE 4
+#define PCI_MSIX_PBA 8
+#define PCI_MSIX_ENABLE 0x8000u
+#define PCI_MSIX_MASK_ALL 0x4000u
+#define PCI_MSIX_SIZE_MASK 0x07ffu
+#define PCI_MSIX_BAR_MASK 0x7u
+#define PCI_MSIX_ENTRY_SIZE 16u
 #define PCI_MSIX_ENTRY_CONTROL 12u
-#define PCI_MSIX_ENTRY_MASKED  1u
+#define PCI_MSIX_ENTRY_MASKED 1u
 
-#define PCI_PCIE_FLAGS               2
+#define PCI_PCIE_FLAGS 2
 #define PCI_PCIE_DEVICE_CAPABILITIES 4
-#define PCI_PCIE_FLR_CAPABLE         0x10000000u
+#define PCI_PCIE_FLR_CAPABLE 0x10000000u
 
 // Capabilities that a lying list can hold at most: 48 fit between 0x40 and 0xff, and 960 extended
 // ones would need 4 bytes each; a chain that is longer is a loop.
-#define PCI_MAX_CAPABILITIES          48u
+#define PCI_MAX_CAPABILITIES 48u
 #define PCI_MAX_EXTENDED_CAPABILITIES 480u
 
 // Reads MCFG. 0 or -XEN_ENOMEM.

@@ -126,15 +126,18 @@ int pci_physdev_op(uint32_t command, uint64_t argument)
 void pci_dump(void)
 {
     for (struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
-        const struct domain *owner = p->owner;
         char whose[24] = "nobody's";
 
-        if (owner) {
-            format_string(whose, sizeof(whose), "domain %u's", owner->id);
+        spin_lock(&p->lock); // keeps the owner
+        if (p->owner) {
+            format_string(whose, sizeof(whose), "domain %u's", p->owner->id);
         }
+        spin_unlock(&p->lock);
         log_info("PCI: " PCI_FORMAT " %04x:%04x class %06x, %s%s", PCI_ARGUMENTS(p->sbdf),
                  p->vendor, p->device, p->class_code, whose,
-                 p->hidden ? ", hidden" : p->removed ? ", gone" : "");
+                 p->hidden    ? ", hidden"
+                 : p->removed ? ", gone"
+                              : "");
         vpci_dump(p);
     }
 }

@@ -123,8 +123,7 @@ static int walk_device(struct bus_walk *walk, unsigned int bus, unsigned int dev
         if (pdev && pdev->header_type == PCI_HEADER_BRIDGE && pdev->secondary > bus) {
             walk_add(walk, pdev->secondary);
         }
-        if (function == 0 &&
-            (!pdev || !(pci_read8(sbdf, PCI_HEADER_TYPE) & PCI_HEADER_MULTI))) {
+        if (function == 0 && (!pdev || !(pci_read8(sbdf, PCI_HEADER_TYPE) & PCI_HEADER_MULTI))) {
             return 0;
         }
     }

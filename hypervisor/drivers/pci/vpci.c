@@ -10,9 +10,9 @@
 #include "vpci_private.h"
 
 #define PORT_CONFIG_ADDRESS 0xcf8u
-#define PORT_CONFIG_DATA    0xcfcu
-#define CONFIG_ENABLE       0x80000000u
-#define CONFIG_RESERVED     0x7f000000u
+#define PORT_CONFIG_DATA 0xcfcu
+#define CONFIG_ENABLE 0x80000000u
+#define CONFIG_RESERVED 0x7f000000u
 
 static uint32_t all_ones(unsigned int size)
 {
@@ -48,8 +48,7 @@ static struct vpci_device *discover(struct domain *d, pci_sbdf_t sbdf, unsigned 
     return lock_function(d, sbdf);
 }
 
-uint32_t vpci_config_read(struct domain *d, pci_sbdf_t sbdf, unsigned int offset,
-                          unsigned int size)
+uint32_t vpci_config_read(struct domain *d, pci_sbdf_t sbdf, unsigned int offset, unsigned int size)
 {
     struct vpci_device *v = lock_function(d, sbdf);
     uint32_t value = all_ones(size);

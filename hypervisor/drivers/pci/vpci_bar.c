@@ -2,14 +2,15 @@
 // Base address registers of a virtual function (PCI Local Bus Specification 3.0, section 6.2.5).
 // A domain sees what it wrote, with the size bits that the hardware has; addresses take effect,
 // in hardware and p2m, when memory decode is turned on. A BAR is mapped one to one, except for the
-// pages with the MSI-X table, and only where there is neither memory nor a device of ours. Where it cannot be mapped the domain finds nothing there; that is no error.
-// The device's lock is held; p2m locks are inner.
+// pages with the MSI-X table, and only where there is neither memory nor a device of ours. Where it
+// cannot be mapped the domain finds nothing there; that is no error. The device's lock is held; p2m
+// locks are inner.
 #include <bulkhead/console.h>
 #include <bulkhead/errno.h>
 
 #include "vpci_private.h"
 
-#define VPCI_BAR_HIGH  0x100u       // argument of the register with a 64-bit BAR's high half
+#define VPCI_BAR_HIGH 0x100u       // argument of the register with a 64-bit BAR's high half
 #define MAX_BAR_FRAMES (1UL << 28) // 1 TiB: bounds the time that mapping takes
 
 static bool is_memory(enum pci_bar_type type)
@@ -120,9 +121,9 @@ static void write_hardware(const struct vpci_device *v, unsigned int index)
     pci_sbdf_t sbdf = v->pdev->sbdf;
 
     if (index == VPCI_ROM) {
-        pci_config_write(sbdf,
-                         v->pdev->header_type == PCI_HEADER_BRIDGE ? PCI_ROM_BRIDGE : PCI_ROM_DEVICE,
-                         4, (uint32_t)bar->address | (bar->enabled ? PCI_ROM_ENABLE : 0));
+        pci_config_write(
+            sbdf, v->pdev->header_type == PCI_HEADER_BRIDGE ? PCI_ROM_BRIDGE : PCI_ROM_DEVICE, 4,
+            (uint32_t)bar->address | (bar->enabled ? PCI_ROM_ENABLE : 0));
         return;
     }
     pci_config_write(sbdf, PCI_BAR0 + index * 4, 4, (uint32_t)bar->address);
@@ -311,9 +312,9 @@ static bool add_rom(struct vpci_device *v)
         return true;
     }
     rom->enabled = pci_read32(pdev->sbdf, offset) & PCI_ROM_ENABLE;
-    return vpci_register_add(v, (struct vpci_register){
-                                    .offset = offset, .size = 4, .read = read_rom,
-                                    .write = write_rom});
+    return vpci_register_add(
+        v,
+        (struct vpci_register){.offset = offset, .size = 4, .read = read_rom, .write = write_rom});
 }
 
 bool vpci_bars_init(struct vpci_device *v)

@@ -75,8 +75,8 @@ static bool hide_extended(struct vpci_device *v)
 
     for (unsigned int i = 0; offset && i < PCI_MAX_EXTENDED_CAPABILITIES && room; i++) {
         unsigned int next = pci_next_extended_capability(sbdf, offset);
-        unsigned int size = hidden_size(hidden_extended, ARRAY_SIZE(hidden_extended),
-                                        pci_read16(sbdf, offset));
+        unsigned int size =
+            hidden_size(hidden_extended, ARRAY_SIZE(hidden_extended), pci_read16(sbdf, offset));
 
         if (size) {
             size = MIN(size, next > offset ? next - offset : PCI_CONFIG_EXTENDED_SIZE - offset);
@@ -96,6 +96,5 @@ static bool hide_extended(struct vpci_device *v)
 
 bool vpci_capabilities_init(struct vpci_device *v)
 {
-    return hide_conventional(v) &&
-           (v->pdev->config_size == PCI_CONFIG_SIZE || hide_extended(v));
+    return hide_conventional(v) && (v->pdev->config_size == PCI_CONFIG_SIZE || hide_extended(v));
 }

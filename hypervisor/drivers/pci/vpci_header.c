@@ -22,10 +22,10 @@ static void write_command(struct vpci_device *v, const struct vpci_register *r, 
     uint16_t new = (uint16_t)((old & ~mask) | value);
 
     (void)r;
-    if (v->decoding && !(old & new & PCI_COMMAND_MEMORY)) {
+    if (v->decoding && !(old & new &PCI_COMMAND_MEMORY)) {
         vpci_bars_unmap(v);
     }
-    if (!v->decoding && new & PCI_COMMAND_MEMORY) {
+    if (!v->decoding && new &PCI_COMMAND_MEMORY) {
         vpci_bars_map(v);
     }
     pci_config_write(sbdf, PCI_COMMAND, 2, new);
@@ -82,10 +82,9 @@ static void write_bus_numbers(struct vpci_device *v, const struct vpci_register 
 
 int vpci_header_init(struct vpci_device *v)
 {
-    bool room = vpci_register_add(v, (struct vpci_register){.offset = PCI_COMMAND,
-                                                            .size = 2,
-                                                            .read = read_command,
-                                                            .write = write_command});
+    bool room = vpci_register_add(
+        v, (struct vpci_register){
+               .offset = PCI_COMMAND, .size = 2, .read = read_command, .write = write_command});
 
     if (v->pdev->header_type == PCI_HEADER_BRIDGE) {
         room = room && vpci_register_add(v, (struct vpci_register){.offset = PCI_BRIDGE_BUSES,
@@ -106,7 +105,7 @@ void vpci_header_free(struct vpci_device *v)
 
     vpci_bars_unmap(v);
     if (v->pdev->header_type != PCI_HEADER_BRIDGE && !v->read_only) {
-        command &= (uint16_t)~(PCI_COMMAND_MEMORY | PCI_COMMAND_IO | PCI_COMMAND_MASTER);
+        command &= (uint16_t) ~(PCI_COMMAND_MEMORY | PCI_COMMAND_IO | PCI_COMMAND_MASTER);
         pci_config_write(sbdf, PCI_COMMAND, 2, command | PCI_COMMAND_INTX_OFF);
     }
 }

@@ -11,7 +11,7 @@
 
 // Where interrupt messages go and local APICs are.
 #define MESSAGE_START 0xfee00000UL
-#define MESSAGE_SIZE  0x100000UL
+#define MESSAGE_SIZE 0x100000UL
 
 static bool in_firmware_memory(uint64_t start, uint64_t size)
 {
@@ -81,8 +81,8 @@ static bool in_hidden_function(uint64_t start, uint64_t size)
 
 const char *vpci_forbidden_memory(uint64_t start, uint64_t size)
 {
-    bool hpet = acpi_info.hpet_address &&
-                ranges_overlap(start, size, acpi_info.hpet_address, PAGE_SIZE);
+    bool hpet =
+        acpi_info.hpet_address && ranges_overlap(start, size, acpi_info.hpet_address, PAGE_SIZE);
 
     return in_firmware_memory(start, size)        ? "there is memory"
            : in_interrupt_controller(start, size) ? "an interrupt controller is there"

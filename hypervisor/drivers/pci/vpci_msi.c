@@ -67,8 +67,7 @@ static int bind_all(struct vpci_device *v)
 static void enable(struct vpci_device *v)
 {
     struct vpci_msi *msi = v->msi;
-    unsigned int wanted =
-        (msi->control & PCI_MSI_MULTIPLE_MASK) >> PCI_MSI_MULTIPLE_SHIFT;
+    unsigned int wanted = (msi->control & PCI_MSI_MULTIPLE_MASK) >> PCI_MSI_MULTIPLE_SHIFT;
     int error;
 
     msi->log_count = MIN(wanted, msi->log_capable);
@@ -80,8 +79,7 @@ static void enable(struct vpci_device *v)
     }
     msi->active = true;
     msi_set_mask(v->pdev->sbdf, v->pdev->msi, msi->mask);
-    msi_enable(v->pdev->sbdf, v->pdev->msi, &msi->interrupts[0].hardware,
-               msi->log_count);
+    msi_enable(v->pdev->sbdf, v->pdev->msi, &msi->interrupts[0].hardware, msi->log_count);
 }
 
 static uint32_t read_control(struct vpci_device *v, const struct vpci_register *r)
@@ -99,7 +97,7 @@ static void write_control(struct vpci_device *v, const struct vpci_register *r, 
     uint16_t writable = PCI_MSI_ENABLE | PCI_MSI_MULTIPLE_MASK;
     uint32_t new = (read_control(v, r) & ~mask) | value;
 
-    v->msi->control = (uint16_t)new & writable;
+    v->msi->control = (uint16_t) new &writable;
     disable(v);
     if (v->msi->control & PCI_MSI_ENABLE) {
         enable(v);
@@ -173,10 +171,9 @@ static bool add_registers(struct vpci_device *v, uint16_t control)
                                                                    .read = read_address,
                                                                    .write = write_address});
     }
-    room = room && vpci_register_add(v, (struct vpci_register){.offset = data,
-                                                               .size = 2,
-                                                               .read = read_data,
-                                                               .write = write_data});
+    room = room && vpci_register_add(
+                       v, (struct vpci_register){
+                              .offset = data, .size = 2, .read = read_data, .write = write_data});
     if (control & PCI_MSI_PER_VECTOR_MASK) {
         room = room && vpci_register_add(v, (struct vpci_register){.offset = mask,
                                                                    .size = 4,

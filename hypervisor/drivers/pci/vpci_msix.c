@@ -108,7 +108,7 @@ static void write_hardware_control(const struct vpci_device *v, uint32_t bits)
     unsigned int offset = v->pdev->msix + PCI_MSIX_CONTROL;
     uint16_t control = pci_read16(v->pdev->sbdf, offset);
 
-    control &= (uint16_t)~(PCI_MSIX_ENABLE | PCI_MSIX_MASK_ALL);
+    control &= (uint16_t) ~(PCI_MSIX_ENABLE | PCI_MSIX_MASK_ALL);
     pci_config_write(v->pdev->sbdf, offset, 2, control | bits);
 }
 
@@ -126,8 +126,8 @@ static void write_control(struct vpci_device *v, const struct vpci_register *r, 
     struct vpci_msix *msix = v->msix;
     uint32_t new = (read_control(v, r) & ~mask) | value;
 
-    msix->enabled = new & PCI_MSIX_ENABLE;
-    msix->mask_all = new & PCI_MSIX_MASK_ALL;
+    msix->enabled = new &PCI_MSIX_ENABLE;
+    msix->mask_all = new &PCI_MSIX_MASK_ALL;
     if (!msix->enabled) {
         write_hardware_control(v, 0);
         unbind_all(msix);
@@ -360,8 +360,8 @@ int vpci_msix_init(struct vpci_device *v)
                     PCI_ARGUMENTS(v->pdev->sbdf));
         heap_free(msix);
         // A capability without entries that can be enabled: writes are dropped.
-        return vpci_register_add(v, (struct vpci_register){
-                                        .offset = v->pdev->msix + PCI_MSIX_CONTROL, .size = 2})
+        return vpci_register_add(
+                   v, (struct vpci_register){.offset = v->pdev->msix + PCI_MSIX_CONTROL, .size = 2})
                    ? 0
                    : -XEN_ENOSPC;
     }

@@ -26,7 +26,7 @@ struct vpci_register {
 };
 
 #define VPCI_MAX_REGISTERS 96u
-#define VPCI_ROM           PCI_MAX_BARS // index of the expansion ROM among the BARs
+#define VPCI_ROM PCI_MAX_BARS // index of the expansion ROM among the BARs
 
 struct vpci_bar {
     enum pci_bar_type type;
@@ -42,7 +42,7 @@ struct vpci_bar {
 struct vpci_interrupt {
     struct domain *domain;
     struct pci_device *pdev;
-    struct irq *irq;  // NULL: not bound
+    struct irq *irq;             // NULL: not bound
     unsigned int index;          // in the IOMMU's table
     struct msi_message hardware; // what the device has to send; meaningful while bound
     // The domain's message: address bits 31:0 in the high half, data in the low; one atomic word.
@@ -55,8 +55,8 @@ struct vpci_msi {
     uint64_t address;
     uint16_t data;
     uint32_t mask;
-    bool active;            // interrupts are bound
-    unsigned int log_count; // how many, while active
+    bool active;                       // interrupts are bound
+    unsigned int log_count;            // how many, while active
     struct vpci_interrupt *interrupts; // 2^log_capable
 };
 
@@ -71,8 +71,8 @@ struct vpci_msix {
     uint64_t table_offset; // in the BAR
     bool enabled, mask_all;
     struct vpci_msix_entry *entries;
-    struct io_handler handler;    // the pages that hold the table; size 0 while they are nowhere
-    volatile uint8_t *window;     // those pages of the hardware; NULL while decode is off
+    struct io_handler handler; // the pages that hold the table; size 0 while they are nowhere
+    volatile uint8_t *window;  // those pages of the hardware; NULL while decode is off
     uint64_t window_start, window_size;
 };
 
@@ -126,7 +126,7 @@ static inline bool ranges_overlap(uint64_t a, uint64_t a_size, uint64_t b, uint6
 }
 
 // vpci_header.c
-int vpci_header_init(struct vpci_device *v); // maps BARs that decode already. 0 or -errno
+int vpci_header_init(struct vpci_device *v);  // maps BARs that decode already. 0 or -errno
 void vpci_header_free(struct vpci_device *v); // turns decode and bus mastering off
 
 // vpci_bar.c

@@ -27,8 +27,9 @@ struct msi_message {
 
 // Finds the IOMMUs (ACPI IVRS), quarantines every function and turns translation and interrupt
 // remapping on. After pci_init, irq_init and ioapic_init, before domain 0 (I/O APIC lines that are
-// bound already are routed anew). 0; -XEN_ENODEV with a plain message when there is none, -XEN_EINVAL with a message when
-// the tables lie, -XEN_EIO when the hardware does not answer, -XEN_ENOMEM.
+// bound already are routed anew). 0; -XEN_ENODEV with a plain message when there is none,
+// -XEN_EINVAL with a message when the tables lie, -XEN_EIO when the hardware does not answer,
+// -XEN_ENOMEM.
 int iommu_init(void);
 bool iommu_enabled(void);
 // Whether one IOMMU translates for the function.
@@ -38,8 +39,9 @@ bool iommu_covers(const struct pci_device *pdev);
 // them.
 bool iommu_registers(unsigned int index, uint64_t *start, uint64_t *size);
 
-// Makes d the owner of a function and gives its DMA to d: it walks d's p2m. Its interrupts are blocked until they are set up.
-// Creates d->arch.iommu at the first device. 0, -XEN_ENODEV, -XEN_EBUSY, -XEN_ENOMEM.
+// Makes d the owner of a function and gives its DMA to d: it walks d's p2m. Its interrupts are
+// blocked until they are set up. Creates d->arch.iommu at the first device. 0, -XEN_ENODEV,
+// -XEN_EBUSY, -XEN_ENOMEM.
 int iommu_assign(struct domain *d, struct pci_device *pdev);
 // To quarantine; returns when no DMA or interrupt of it is under way.
 void iommu_deassign(struct pci_device *pdev);

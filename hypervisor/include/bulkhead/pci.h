@@ -23,16 +23,16 @@ typedef struct {
 #define PCI_SBDF(s, b, df)                                                                         \
     ((pci_sbdf_t){.segment = (uint16_t)(s), .bus = (uint8_t)(b), .devfn = (uint8_t)(df)})
 #define PCI_DEVFN(device, function) ((uint8_t)((device) << 3 | (function)))
-#define PCI_DEVICE(devfn)           ((devfn) >> 3)
-#define PCI_FUNCTION(devfn)         ((devfn)&7)
+#define PCI_DEVICE(devfn) ((devfn) >> 3)
+#define PCI_FUNCTION(devfn) ((devfn)&7)
 // For messages: log_info(PCI_FORMAT " is odd", PCI_ARGUMENTS(sbdf));
 #define PCI_FORMAT "%04x:%02x:%02x.%x"
 #define PCI_ARGUMENTS(sbdf)                                                                        \
     (sbdf).segment, (sbdf).bus, PCI_DEVICE((sbdf).devfn), PCI_FUNCTION((sbdf).devfn)
 
-#define PCI_CONFIG_SIZE          256u
+#define PCI_CONFIG_SIZE 256u
 #define PCI_CONFIG_EXTENDED_SIZE 4096u
-#define PCI_MAX_BARS             6u
+#define PCI_MAX_BARS 6u
 
 // What a requester is called on its segment: bus << 8 | devfn.
 static inline uint16_t pci_requester_id(pci_sbdf_t sbdf)
@@ -66,21 +66,21 @@ struct pci_device {
     struct pci_device *hash_next; // functions whose addresses share a bucket
     pci_sbdf_t sbdf;
     uint16_t vendor, device;
-    uint32_t class_code;  // base class << 16 | subclass << 8 | interface
-    uint8_t header_type;  // without the multi-function bit: 0 function, 1 bridge, 2 cardbus
+    uint32_t class_code; // base class << 16 | subclass << 8 | interface
+    uint8_t header_type; // without the multi-function bit: 0 function, 1 bridge, 2 cardbus
     bool is_pcie;
-    uint8_t pcie_type;    // device/port type of the PCIe capability
+    uint8_t pcie_type;              // device/port type of the PCIe capability
     uint8_t subordinate, secondary; // bridges: bus numbers as found
-    uint16_t config_size; // 256 or 4096
+    uint16_t config_size;           // 256 or 4096
     // Offsets of capabilities; 0: absent.
     uint8_t msi, msix, pm, af, pcie;
     uint16_t acs, ats, sriov;
-    bool has_flr;            // function level reset by the PCIe capability
-    uint16_t msix_count;     // entries of the MSI-X table
+    bool has_flr;        // function level reset by the PCIe capability
+    uint16_t msix_count; // entries of the MSI-X table
     struct pci_bar bars[PCI_MAX_BARS];
     struct pci_bar rom;
-    bool hidden;  // by hide=, or the hypervisor's own: no domain ever gets or sees it
-    bool removed; // reported gone; comes back by pci_device_add
+    bool hidden;   // by hide=, or the hypervisor's own: no domain ever gets or sees it
+    bool removed;  // reported gone; comes back by pci_device_add
     bool is_iommu; // an IOMMU's own function: hidden
 
     struct spinlock lock; // all below

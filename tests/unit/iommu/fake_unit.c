@@ -143,6 +143,17 @@ void log_message(enum log_level level, const char *format, ...)
     }
 }
 
+int format_string(char *buffer, size_t size, const char *format, ...)
+{
+    va_list args;
+    int length;
+
+    va_start(args, format);
+    length = vsnprintf(buffer, size, format, args);
+    va_end(args);
+    return length;
+}
+
 void panic(const char *format, ...)
 {
     (void)format;

@@ -236,7 +236,7 @@ static void test_events(void **state)
     fake_log_event(2UL << 60 | 0x19, 0xdef000);
     fake_log_event(5UL << 60, 0x1000);
     fake_interrupt();
-    assert_non_null(strstr(fake_log, "refused DMA: device 0000:00:03.0 of domain 0, write to "
+    assert_non_null(strstr(fake_log, "refused DMA: device 0000:00:03.0, of domain 0, write to "
                                      "address abc000"));
     assert_non_null(strstr(fake_log, "0000:00:03.1, which nobody owns"));
     assert_non_null(strstr(fake_log, "illegal command"));

@@ -141,8 +141,9 @@ static void test_events(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocked),  cmocka_unit_test(test_given), cmocka_unit_test(test_irte),
-        cmocka_unit_test(test_commands), cmocka_unit_test(test_pages), cmocka_unit_test(test_events),
+        cmocka_unit_test(test_blocked), cmocka_unit_test(test_given),
+        cmocka_unit_test(test_irte),    cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_pages),   cmocka_unit_test(test_events),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

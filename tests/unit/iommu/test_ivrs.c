@@ -223,10 +223,10 @@ static void test_many_entries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usual),         cmocka_unit_test(test_best_block),
-        cmocka_unit_test(test_two_units),     cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_wrong_units),   cmocka_unit_test(test_wrong_lengths),
-        cmocka_unit_test(test_wrong_ranges),  cmocka_unit_test(test_wrong_memory),
+        cmocka_unit_test(test_usual),        cmocka_unit_test(test_best_block),
+        cmocka_unit_test(test_two_units),    cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_wrong_units),  cmocka_unit_test(test_wrong_lengths),
+        cmocka_unit_test(test_wrong_ranges), cmocka_unit_test(test_wrong_memory),
         cmocka_unit_test(test_many_entries),
     };
 

@@ -68,7 +68,7 @@ void pci_config_write(pci_sbdf_t sbdf, unsigned int offset, unsigned int size, u
         uint8_t mask = f->writable[offset + i];
 
         *to = (uint8_t)((*to & ~mask) | (byte & mask));
-        *to &= (uint8_t)~(byte & f->clears[offset + i]);
+        *to &= (uint8_t) ~(byte & f->clears[offset + i]);
     }
 }
 

@@ -19,7 +19,7 @@ extern struct fake_function fake_functions[FAKE_FUNCTIONS];
 
 // Device memory at FAKE_MEMORY_START: what hv_ioremap gives a pointer into.
 #define FAKE_MEMORY_START 0xe0000000UL
-#define FAKE_MEMORY_SIZE  0x10000000UL
+#define FAKE_MEMORY_SIZE 0x10000000UL
 extern uint8_t *fake_memory;
 
 void fake_bus_reset(void);

@@ -160,8 +160,7 @@ struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn)
     if (i < 0) {
         return (struct p2m_entry){.mfn = INVALID_MFN, .type = P2M_INVALID};
     }
-    return (struct p2m_entry){
-        .mfn = MFN(gfn.n), .type = P2M_MMIO, .order = mappings[i].order};
+    return (struct p2m_entry){.mfn = MFN(gfn.n), .type = P2M_MMIO, .order = mappings[i].order};
 }
 
 int p2m_set_new(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum p2m_type type)
@@ -511,9 +510,9 @@ void fake_machine_reset(void)
     fake_fail_after = -1;
     fake_delivered = fake_remaps = fake_mapped_frames = mapping_count = 0;
     in_batch = false;
-    boot_info = (struct boot_info){.region_count = 2,
-                                   .regions = {{0, 0x80000000, BOOT_REGION_RAM},
-                                               {0x100000000, 0x80000000, BOOT_REGION_RAM}}};
+    boot_info = (struct boot_info){
+        .region_count = 2,
+        .regions = {{0, 0x80000000, BOOT_REGION_RAM}, {0x100000000, 0x80000000, BOOT_REGION_RAM}}};
     acpi_info = (struct acpi_info){.local_apic_address = 0xfee00000,
                                    .io_apic_count = 1,
                                    .io_apics = {{.address = 0xfec00000}},

@@ -62,23 +62,23 @@ uint32_t guest_port_read(uint16_t port, unsigned int size);
 void guest_port_write(uint16_t port, unsigned int size, uint32_t value);
 
 // The usual functions.
-#define NIC    PCI_SBDF(0, 0, PCI_DEVFN(2, 0)) // MSI (8 messages), MSI-X (16), BAR 0 and 2, ROM
-#define DISK   PCI_SBDF(0, 0, PCI_DEVFN(3, 0)) // I/O BAR, BAR 5 of 4 KiB, hidden capabilities
+#define NIC PCI_SBDF(0, 0, PCI_DEVFN(2, 0))    // MSI (8 messages), MSI-X (16), BAR 0 and 2, ROM
+#define DISK PCI_SBDF(0, 0, PCI_DEVFN(3, 0))   // I/O BAR, BAR 5 of 4 KiB, hidden capabilities
 #define BRIDGE PCI_SBDF(0, 0, PCI_DEVFN(4, 0)) // to bus 1
 #define BEHIND PCI_SBDF(0, 1, PCI_DEVFN(0, 0)) // BAR 0 of 256 bytes
-#define UNIT   PCI_SBDF(0, 0, PCI_DEVFN(5, 0)) // an IOMMU
-#define ROOT   PCI_SBDF(0, 0, PCI_DEVFN(0, 0)) // host bridge
+#define UNIT PCI_SBDF(0, 0, PCI_DEVFN(5, 0))   // an IOMMU
+#define ROOT PCI_SBDF(0, 0, PCI_DEVFN(0, 0))   // host bridge
 
-#define NIC_BAR0      0xe0000000UL // 64 KiB; MSI-X table at 0x2000, pending bits at 0x3000
+#define NIC_BAR0 0xe0000000UL // 64 KiB; MSI-X table at 0x2000, pending bits at 0x3000
 #define NIC_BAR0_SIZE 0x10000UL
-#define NIC_TABLE     (NIC_BAR0 + 0x2000)
-#define NIC_PENDING   (NIC_BAR0 + 0x2800)
-#define NIC_BAR2      0x800000000UL // 4 MiB, 64-bit
+#define NIC_TABLE (NIC_BAR0 + 0x2000)
+#define NIC_PENDING (NIC_BAR0 + 0x2800)
+#define NIC_BAR2 0x800000000UL // 4 MiB, 64-bit
 #define NIC_BAR2_SIZE 0x400000UL
-#define NIC_ROM       0xe0100000UL
-#define NIC_MSI       0x50u
-#define NIC_MSIX      0x70u
-#define DISK_BAR5     0xe0020000UL
-#define UNIT_BAR0     0xe0030000UL
+#define NIC_ROM 0xe0100000UL
+#define NIC_MSI 0x50u
+#define NIC_MSIX 0x70u
+#define DISK_BAR5 0xe0020000UL
+#define UNIT_BAR0 0xe0030000UL
 
 #endif

@@ -28,8 +28,8 @@ static const pci_sbdf_t *random_function(void)
 
 static uint32_t random_value(void)
 {
-    static const uint32_t interesting[] = {0,          ~0u,        1,          2,     0x8000, 0xc000,
-                                           0xe0000000, 0xfee00000, 0xfed80000, 0x407, 0x71,   0x4000};
+    static const uint32_t interesting[] = {
+        0, ~0u, 1, 2, 0x8000, 0xc000, 0xe0000000, 0xfee00000, 0xfed80000, 0x407, 0x71, 0x4000};
 
     return random32() % 2 ? interesting[random32() % ARRAY_SIZE(interesting)] : random32();
 }

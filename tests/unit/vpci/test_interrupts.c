@@ -46,8 +46,7 @@ static void program_msi(uint64_t address, uint16_t data, unsigned int log_count)
 // The device sends its n-th MSI as the hardware is programmed.
 static bool send_msi(unsigned int n)
 {
-    uint64_t address = pci_read32(NIC, NIC_MSI + 4) |
-                       (uint64_t)pci_read32(NIC, NIC_MSI + 8) << 32;
+    uint64_t address = pci_read32(NIC, NIC_MSI + 4) | (uint64_t)pci_read32(NIC, NIC_MSI + 8) << 32;
 
     if (!(pci_read16(NIC, NIC_MSI + 2) & PCI_MSI_ENABLE) ||
         pci_read32(NIC, NIC_MSI + 16) >> n & 1) {

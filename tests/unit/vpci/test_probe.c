@@ -93,9 +93,9 @@ static void test_looping_bridges(void **state)
 
 static void test_names(void **state)
 {
-    static const char *const wrong[] = {"",       "0",         "00:1f",     "00:20.0",
-                                        "00:1f.8", "100:00.0", "10000:00:00.0", ":00.0",
-                                        "00:00.", "00:00:00:00.0"};
+    static const char *const wrong[] = {
+        "",      "0",      "00:1f",        "00:20.0", "00:1f.8", "100:00.0", "10000:00:00.0",
+        ":00.0", "00:00.", "00:00:00:00.0"};
     const char *end;
     pci_sbdf_t sbdf;
 

@@ -109,8 +109,8 @@ static void test_rom(void **state)
 // Memory, interrupt controllers, the IOMMU, configuration space, hidden functions.
 static void test_forbidden_places(void **state)
 {
-    static const uint32_t places[] = {0x00010000, 0x7fff0000, 0xfee00000, 0xfec00000,
-                                      0xfed00000, 0xfed80000, 0xb0000000, UNIT_BAR0, 0};
+    static const uint32_t places[] = {0x00010000, 0x7fff0000, 0xfee00000, 0xfec00000, 0xfed00000,
+                                      0xfed80000, 0xb0000000, UNIT_BAR0,  0};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
@@ -284,8 +284,7 @@ static void test_physdev(void **state)
     add.devfn = 0xf8;
     assert_int_equal(pci_physdev_op(PHYSDEVOP_pci_device_add, (uintptr_t)&add), -XEN_ENODEV);
     add.flags = XEN_PCI_DEV_VIRTFN;
-    assert_int_equal(pci_physdev_op(PHYSDEVOP_pci_device_add, (uintptr_t)&add),
-                     -XEN_EOPNOTSUPP);
+    assert_int_equal(pci_physdev_op(PHYSDEVOP_pci_device_add, (uintptr_t)&add), -XEN_EOPNOTSUPP);
     assert_int_equal(pci_physdev_op(PHYSDEVOP_pci_device_add, 0), -XEN_EFAULT);
     assert_int_equal(pci_physdev_op(PHYSDEVOP_eoi, (uintptr_t)&add), -XEN_ENOSYS);
 }
