@@ -33,7 +33,8 @@ struct threshold {
 
 static struct spinlock console_lock = SPINLOCK_INIT;
 static bool dying;
-static bool opened; // the serial port is in use
+static unsigned int lent_to = MAX_CPUS; // the CPU that may write while another holds the lock
+static bool opened;                     // the serial port is in use
 
 static char ring[RING_SIZE];
 static uint32_t ring_start, ring_end;
@@ -145,18 +146,35 @@ CMDLINE_OPTION(loglvl, .name = "loglvl", .parse = parse_loglvl, .runtime = parse
 CMDLINE_OPTION(guest_loglvl, .name = "guest_loglvl", .parse = parse_guest_loglvl,
                .runtime = parse_guest_loglvl, .show = show_guest_loglvl);
 
+static bool needs_lock(void)
+{
+    return !dying && __atomic_load_n(&lent_to, __ATOMIC_RELAXED) != this_cpu()->id;
+}
+
 static void lock_console(void)
 {
-    if (!dying) {
+    if (needs_lock()) {
         spin_lock(&console_lock);
     }
 }
 
 static void unlock_console(void)
 {
-    if (!dying) {
+    if (needs_lock()) {
         spin_unlock(&console_lock);
     }
+}
+
+void console_lend(unsigned int cpu)
+{
+    lock_console();
+    __atomic_store_n(&lent_to, cpu, __ATOMIC_RELEASE);
+}
+
+void console_take_back(void)
+{
+    __atomic_store_n(&lent_to, MAX_CPUS, __ATOMIC_RELEASE);
+    unlock_console();
 }
 
 static void ring_put(const char *text, size_t count)

@@ -5,7 +5,10 @@
 #include <bulkhead/cpu.h>
 #include <bulkhead/debug_key.h>
 #include <bulkhead/domain.h>
+#include <bulkhead/event_channel.h>
 #include <bulkhead/grant_table.h>
+#include <bulkhead/heap.h>
+#include <bulkhead/page.h>
 #include <bulkhead/sched.h>
 
 static struct {
@@ -70,6 +73,33 @@ static void for_all_domains(void (*show)(struct domain *d))
     }
 }
 
+static void show_domain(struct domain *d)
+{
+    struct vcpu *v;
+    unsigned int i;
+
+    log_error("d%u: %lu of %lu pages, %d references, pause count %d%s%s%s", d->id, d->total_pages,
+              d->max_pages, __atomic_load_n(&d->references, __ATOMIC_RELAXED), d->pause_count,
+              d->privileged ? ", privileged" : "", d->is_shut_down ? ", shut down" : "",
+              d->is_dying ? ", dying" : "");
+    for_each_vcpu (v, d, i) {
+        log_error("  v%u: CPU%u%s, pause flags %x, pause count %d, %lu exits, events %s", v->id,
+                  v->cpu, v->running ? " running" : "", v->pause_flags, v->pause_count, v->exits,
+                  event_pending(v) ? "pending" : "none");
+    }
+}
+
+static void show_domains(void)
+{
+    for_all_domains(show_domain);
+}
+
+static void show_memory(void)
+{
+    log_error("Frames: %lu in all, %lu free, of which %lu not cleaned yet; heap %lu",
+              page_total_count(), page_free_count(), page_unscrubbed_count(), heap_pages_in_use());
+}
+
 static void show_events(void)
 {
     for_all_domains(event_dump);
@@ -85,6 +115,8 @@ void debug_keys_init(void)
     debug_key_register('e', "show event channels", show_events);
     debug_key_register('g', "show grants in use", show_grants);
     debug_key_register('h', "show this list", show_keys);
+    debug_key_register('m', "show the use of memory", show_memory);
+    debug_key_register('q', "show domains and vcpus", show_domains);
     debug_key_register('r', "show the run queues", sched_dump);
     debug_key_register('t', "show time and timers", show_time);
     debug_key_register('R', "restart the machine", arch_restart_machine);

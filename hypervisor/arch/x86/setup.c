@@ -15,6 +15,7 @@
 #include <bulkhead/sched.h>
 #include <x86/apic.h>
 #include <x86/cpuid_policy.h>
+#include <x86/debug.h>
 #include <x86/domain.h>
 #include <x86/early_memory.h>
 #include <x86/features.h>
@@ -168,6 +169,7 @@ void x86_setup(void)
     setup_interrupts_and_time();
     cpuid_policy_init();
     debug_keys_init();
+    dump_init();
     if (sched_init() || setup_cpu(&boot_cpu)) {
         give_up("Domains cannot run on this machine.");
     }

@@ -55,6 +55,12 @@ void console_open(void);
 // been stopped: the machine is about to end.
 void console_die(void);
 
+// Lets another CPU, and nobody else, write messages without the lock until console_take_back: it is
+// about to be interrupted by an NMI, in which it cannot wait for locks. The caller writes nothing
+// meanwhile.
+void console_lend(unsigned int cpu);
+void console_take_back(void);
+
 // Broken invariant: says what and where, shows what every CPU was doing, and halts or reboots the
 // machine. No guest input may lead here.
 __attribute__((noreturn)) void panic(const char *format, ...) PRINTF_LIKE(1, 2);

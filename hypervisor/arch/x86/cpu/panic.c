@@ -7,6 +7,7 @@
 #include <bulkhead/cmdline.h>
 #include <bulkhead/console.h>
 #include <bulkhead/cpu.h>
+#include <bulkhead/debug_key.h>
 #include <bulkhead/domain.h>
 #include <bulkhead/format.h>
 #include <x86/apic.h>
@@ -82,21 +83,39 @@ void dump_other_cpus(void)
 
     for_each_cpu (cpu, &online_cpus) {
         unsigned int expected = cpu;
+        bool answered;
 
         if (cpu == this_cpu()->id) {
             continue;
         }
+        console_lend(cpu);
         __atomic_store_n(&dump_target, cpu, __ATOMIC_RELEASE);
         apic_send_nmi(cpu);
         for (unsigned int i = 0;
              i < DUMP_POLLS && __atomic_load_n(&dump_target, __ATOMIC_ACQUIRE) == cpu; i++) {
             cpu_relax();
         }
-        if (__atomic_compare_exchange_n(&dump_target, &expected, NO_CPU, false, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_RELAXED)) {
+        answered = !__atomic_compare_exchange_n(&dump_target, &expected, NO_CPU, false,
+                                                __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+        console_take_back();
+        if (!answered) {
             log_error("CPU%u: does not answer", cpu);
         }
     }
+}
+
+static void show_cpus(void)
+{
+    const uint64_t *frame = __builtin_frame_address(0);
+
+    log_running_vcpu(this_cpu());
+    log_backtrace(frame[1] - 1, frame[0]);
+    dump_other_cpus();
+}
+
+void dump_init(void)
+{
+    debug_key_register('d', "show what every CPU is doing", show_cpus);
 }
 
 void stop_other_cpus(void)

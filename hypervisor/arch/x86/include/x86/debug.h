@@ -18,6 +18,8 @@ void log_registers(const struct interrupt_frame *frame);
 // A fatal exception: logs everything, then ends like panic().
 __attribute__((noreturn)) void die(const struct interrupt_frame *frame, const char *what);
 
+// Registers the debug key for the state of the CPUs.
+void dump_init(void);
 // Makes every other CPU log what it is doing, by NMI, one after the other.
 void dump_other_cpus(void);
 // The NMI handler's part: true if the NMI was for a dump or a stop and has been served.
