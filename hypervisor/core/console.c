@@ -214,7 +214,8 @@ static void put(const char *text, size_t count)
 static void put_message(const char *text)
 {
     if (in_line) {
-        put("\n", 1);
+        // The unfinished line is domain 0's, which is not in the ring.
+        port_put("\n", 1);
         in_line = false;
     }
     do {
@@ -280,7 +281,9 @@ void console_write_raw(const char *text, size_t count)
         return;
     }
     lock_console();
-    put(text, count);
+    if (opened) {
+        port_put(text, count);
+    }
     in_line = text[count - 1] != '\n';
     unlock_console();
 }
@@ -316,6 +319,13 @@ void console_open(void)
     for (position = ring_start; opened && position != ring_end; position++) {
         port_put(&ring[position % RING_SIZE], 1);
     }
+    unlock_console();
+}
+
+void console_flush(void)
+{
+    lock_console();
+    serial_make_synchronous();
     unlock_console();
 }
 

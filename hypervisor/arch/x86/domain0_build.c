@@ -417,7 +417,7 @@ void domain0_build(void)
     struct domain *d;
 
     if (!boot_info.module_count) {
-        give_up("there is no kernel; it has to be the first boot module.");
+        give_up("there is no module; the first boot module has to be its kernel.");
     }
     d = create();
     if (vioapic_create_domain0(d) || vpci_domain_init(d)) {

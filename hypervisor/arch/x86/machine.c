@@ -8,6 +8,7 @@
 
 void arch_machine_shutdown(uint8_t reason)
 {
+    console_flush();
     switch (reason) {
     case SHUTDOWN_reboot:
         log_info("Domain 0 has shut down to restart the machine");

@@ -93,6 +93,7 @@ static int64_t enter_sleep(struct xen_platform_op *op)
         return -XEN_EOPNOTSUPP; // only off: no device state is kept
     }
     log_info("Domain 0 switches the power off");
+    console_flush();
     return acpi_enter_sleep(sleep->val_a, sleep->val_b);
 }
 

@@ -125,6 +125,7 @@ void x86_start(uint32_t magic, uint32_t info, uint64_t image_base)
     features_detect();
     log_info("Processor: %s %s", cpu_features.vendor, cpu_features.name);
 
+    multiboot_search_rsdp();
     early_memory_init();
     smp_reserve_trampoline();
     paging_init(early_max_frame());

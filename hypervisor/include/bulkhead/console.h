@@ -32,9 +32,13 @@ void log_message(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3
 int format_string(char *buffer, size_t size, const char *format, ...) PRINTF_LIKE(3, 4);
 int format_string_args(char *buffer, size_t size, const char *format, va_list args);
 
-// Writes count bytes as they are, without prefix, to the serial port and the ring (domain 0's
-// console_io output, the loader's port 0xe9).
+// Writes count bytes as they are, without prefix, to the serial port but not to the ring, where
+// they would push the hypervisor's own messages out (domain 0's console, the loader's port 0xe9).
 void console_write_raw(const char *text, size_t count);
+
+// Sends what is still queued for the serial port, and from now on at once: the machine is about to
+// stop or restart.
+void console_flush(void);
 
 // Takes up to size bytes of serial input destined for domain 0; returns how many.
 size_t console_read(char *buffer, size_t size);

@@ -67,9 +67,12 @@ void page_alloc_add(mfn_t start, uint64_t count, bool dirty);
 // A block of 2^order frames, naturally aligned, owned by nobody yet; NULL if there is none.
 struct page *page_alloc(unsigned int order, unsigned int node, unsigned int flags);
 void page_free(struct page *page, unsigned int order);
-uint64_t page_free_count(void);     // free frames
+uint64_t page_free_count(void); // free frames
 uint64_t page_unscrubbed_count(void);
-uint64_t page_total_count(void);    // frames that the allocator ever got
+// Counts frames that come into use from outside (boot modules): they will be freed to the
+// allocator.
+void page_alloc_note_foreign(uint64_t count);
+uint64_t page_total_count(void); // frames that the allocator ever got
 // Cleans one dirty free block (at most 2 MiB); false when there is none. From the idle loop.
 bool page_scrub_some(void);
 
@@ -86,7 +89,8 @@ int domain_donate_pages(struct domain *d, mfn_t first, uint64_t count);
 // A zeroed, mapped page of the heap that is shown to domain d (shared_info, grant table frames):
 // count 1, which the caller drops by page_put; freed when no mapping is left. Not accounted.
 void *domain_shared_page_alloc(struct domain *d);
-// Takes a reference on a frame of domain d (its own or a shared one); false if it is not d's or is being freed.
+// Takes a reference on a frame of domain d (its own or a shared one); false if it is not d's or is
+// being freed.
 bool page_get(struct page *page, const struct domain *d);
 // Drops a reference; the last one frees the frame and its accounting.
 void page_put(struct page *page);

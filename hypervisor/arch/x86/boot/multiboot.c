@@ -293,10 +293,14 @@ static maddr_t find_rsdp(uint32_t start, uint32_t size)
     return MADDR(0);
 }
 
-static void find_rsdp_of_bios(void)
+void multiboot_search_rsdp(void)
 {
-    uint32_t extended_area = (uint32_t) * (const uint16_t *)at(0x40e) << 4;
+    const uint16_t *segment = at(0x40e);
+    uint32_t extended_area = (uint32_t)*segment << 4;
 
+    if (rsdp_copied) {
+        return;
+    }
     if (extended_area >= 0x400 && extended_area < 0xa0000) {
         boot_info.rsdp = find_rsdp(extended_area, 1024);
     }
@@ -321,9 +325,6 @@ const char *multiboot_read(uint32_t magic, uint32_t info)
     }
     if (!error && !memory_map_sort()) {
         error = too_many_regions;
-    }
-    if (!error && !rsdp_copied) {
-        find_rsdp_of_bios();
     }
     return error;
 }

@@ -11,6 +11,9 @@
 // Fills boot_info from the loader's structure, which lies below 4 GiB in memory mapped one to one.
 // Returns NULL, or what is wrong, as a sentence for the user.
 const char *multiboot_read(uint32_t magic, uint32_t info);
+// Looks for the ACPI root pointer where a BIOS has it, unless the loader gave it. While the first
+// 4 GiB are mapped one to one.
+void multiboot_search_rsdp(void);
 // Sets boot_info.rsdp when the loader gave a copy, once the image is at its final place.
 void multiboot_place_rsdp(void);
 

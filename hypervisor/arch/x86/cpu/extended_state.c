@@ -87,9 +87,20 @@ void extended_state_free(void *area)
     heap_free_pages(area, area_order);
 }
 
-void extended_state_save(void *area)
+static uint64_t read_xcr0(void)
 {
+    uint32_t low, high;
+
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+uint64_t extended_state_save(void *area)
+{
+    uint64_t xcr0 = 1;
+
     if (mask) {
+        xcr0 = read_xcr0();
         write_xcr0(mask);
         __asm__ volatile("xsave64 (%0)"
                          :
@@ -98,6 +109,7 @@ void extended_state_save(void *area)
     } else {
         __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
     }
+    return xcr0;
 }
 
 void extended_state_load(const void *area, uint64_t xcr0)

@@ -4,6 +4,7 @@
 // takes no lock; all waits are bounded.
 
 #include <bulkhead/acpi.h>
+#include <bulkhead/console.h>
 #include <bulkhead/cpu.h>
 #include <x86/io_port.h>
 #include <x86/registers.h>
@@ -32,6 +33,7 @@ void arch_restart_machine(void)
     } __attribute__((packed)) no_table = {0, 0};
 
     __asm__ volatile("cli");
+    console_flush();
     acpi_reset();
     port_write8(RESET_CONTROL, RESET_HARD);
     port_write8(RESET_CONTROL, RESET_NOW);

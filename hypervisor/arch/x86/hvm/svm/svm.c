@@ -24,7 +24,7 @@
 #define VM_CR_SVMDIS (1UL << 4)
 #define CPUID_SVM_LEAF 0x8000000a
 #define CPUID_SVM_NPT (1u << 0)
-#define MSR_BITMAP_ORDER 1u // two pages
+#define MSR_BITMAP_ORDER 1u  // two pages
 #define PORT_BITMAP_ORDER 2u // three pages, the fourth unused
 
 uint8_t *svm_msr_permissions;
@@ -42,8 +42,9 @@ static void allow_msr(uint32_t msr)
 static int init_shared_tables(void)
 {
     static const uint32_t direct[] = {
-        MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR,         MSR_LSTAR,
-        MSR_CSTAR,   MSR_SYSCALL_MASK, 0x174, 0x175, 0x176, // SYSENTER
+        MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR,
+        MSR_LSTAR,   MSR_CSTAR,   MSR_SYSCALL_MASK,   0x174,
+        0x175,       0x176, // SYSENTER
     };
 
     svm_msr_permissions = heap_alloc_pages(MSR_BITMAP_ORDER, 0);
@@ -304,7 +305,7 @@ static void load_debug_registers(const struct svm_vcpu *sv)
 void arch_vcpu_switch(struct vcpu *prev, struct vcpu *next)
 {
     if (prev) {
-        extended_state_save(prev->arch.svm->fpu);
+        prev->arch.svm->xcr0 = extended_state_save(prev->arch.svm->fpu);
         save_debug_registers(prev->arch.svm);
     }
     if (next) {
@@ -355,8 +356,8 @@ static void deliver_events(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmc
         return;
     }
     upcall = v->domain->arch.callback_vector && event_pending(v);
-    vector = upcall ? v->domain->arch.callback_vector
-                    : (v->arch.vlapic ? vlapic_pending_vector(v) : -1);
+    vector =
+        upcall ? v->domain->arch.callback_vector : (v->arch.vlapic ? vlapic_pending_vector(v) : -1);
     if (vector < 0) {
         if (unlikely(vmcb->intercept_misc1 & INTERCEPT_VINTR)) {
             svm_close_interrupt_window(vmcb);

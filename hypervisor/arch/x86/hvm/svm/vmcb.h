@@ -148,8 +148,8 @@ struct svm_vcpu {
 };
 
 struct svm_cpu {
-    void *host_save;          // page for VMRUN's own use
-    struct vmcb *host_state;  // what VMLOAD restores after an exit
+    void *host_save;         // page for VMRUN's own use
+    struct vmcb *host_state; // what VMLOAD restores after an exit
     maddr_t host_state_address;
     uint32_t next_asid, max_asid;
     uint64_t asid_generation;

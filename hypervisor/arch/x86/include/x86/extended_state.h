@@ -12,8 +12,9 @@ uint64_t extended_state_mask(void);
 uint32_t extended_state_mxcsr_mask(void);
 void *extended_state_alloc(void); // in the state after reset; NULL: no memory
 void extended_state_free(void *area);
-// Saves what is in the processor, all components; leaves XCR0 full.
-void extended_state_save(void *area);
+// Saves what is in the processor, all components; leaves XCR0 full. Returns XCR0 as it was: a guest
+// may change it without an exit (QEMU's SVM does not intercept XSETBV).
+uint64_t extended_state_save(void *area);
 // Loads an area and then sets XCR0 to what the vcpu had chosen.
 void extended_state_load(const void *area, uint64_t xcr0);
 // XSETBV by the guest, whose state is loaded; false if the value is not valid.
