@@ -61,7 +61,7 @@ void cmdline_parse(const char *line)
 {
     char word[256];
     size_t length = 0;
-    bool quoted = false;
+    bool quoted = false, cut = false;
 
     string_copy(cmdline_text, line, sizeof(cmdline_text));
     for (;; line++) {
@@ -75,12 +75,15 @@ void cmdline_parse(const char *line)
             if (length < sizeof(word) - 1) {
                 word[length++] = *line;
             } else {
-                log_warning("A command line option is too long: cut.");
-                length = sizeof(word) - 2;
+                cut = true;
             }
             continue;
         }
         word[length] = 0;
+        if (cut) {
+            log_warning("A command line option is too long: cut after \"%.20s...\".", word);
+            cut = false;
+        }
         if (length) {
             parse_word(word);
         }
