@@ -173,6 +173,7 @@ class Machine:
         self.lock = None
         self.transcript = Transcript(configuration.log)
         self.commands = 0
+        self.begin = None
 
     def __enter__(self):
         self.start()
@@ -189,6 +190,7 @@ class Machine:
         self.lock = open(LOCK, "a", encoding="utf-8")
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         Machine.running = self
+        self.begin = time.monotonic()
         if self.configuration.loader != "qemu":
             self.make_iso()
         self.monitor = qmp.Monitor()
