@@ -198,8 +198,8 @@ static const char *read_map2(const struct multiboot2_map *map)
 {
     uint32_t offset = 0;
 
-    if (map->entry_size < sizeof(struct multiboot2_region)) {
-        return "The boot loader's memory map has entries that are too small.";
+    if (map->entry_size < sizeof(struct multiboot2_region) || map->entry_size % 8) {
+        return "The boot loader's memory map has entries of an impossible size.";
     }
     while (sizeof(*map) + offset + map->entry_size <= map->tag.size) {
         const struct multiboot2_region *region = (const void *)(map->entries + offset);
