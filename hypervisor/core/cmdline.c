@@ -48,7 +48,7 @@ static void parse_word(char *word)
         value = "no";
     }
     if (!option) {
-        log_warning("Unknown command line option \"%s\": ignored.", word);
+        log_warning("Unknown option \"%s\" is ignored.", word);
     } else if (!option->parse) {
         log_warning("Command line option \"%s\" can only be set at run time: ignored.", word);
     } else if (option->parse(value)) {

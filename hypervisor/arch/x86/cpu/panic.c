@@ -197,6 +197,7 @@ void panic(const char *format, ...)
 void arch_halt_machine(void)
 {
     __asm__ volatile("cli");
+    console_flush();
     stop_other_cpus();
     stop_this_cpu();
 }
