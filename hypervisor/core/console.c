@@ -412,8 +412,8 @@ static bool handle_switch_key(char c)
     if (++switch_keys_seen == SWITCH_COUNT) {
         switch_keys_seen = 0;
         input_to_keys = !input_to_keys;
-        log_error("Serial input goes to %s (type Ctrl-A three times to switch)",
-                  input_to_keys ? "the hypervisor's debug keys" : "domain 0");
+        log_error("Serial input to %s (type Ctrl-A three times to switch)",
+                  input_to_keys ? "Bulkhead" : "DOM0");
         return true;
     }
     return false;
