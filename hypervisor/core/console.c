@@ -402,21 +402,44 @@ void console_use_interrupts(void)
     }
 }
 
-// Whether c belongs to a sequence that switches where input goes.
-static bool handle_switch_key(char c)
+// Gives a character to whom the input belongs; true if domain 0 has something to read.
+static bool route_input(char c)
 {
-    if (c != SWITCH_KEY) {
-        switch_keys_seen = 0;
+    bool queued;
+
+    if (input_to_keys) {
+        debug_key_handle(c);
         return false;
     }
-    if (++switch_keys_seen == SWITCH_COUNT) {
-        switch_keys_seen = 0;
-        input_to_keys = !input_to_keys;
-        log_error("Serial input to %s (type Ctrl-A three times to switch)",
-                  input_to_keys ? "Bulkhead" : "DOM0");
-        return true;
+    lock_console();
+    queued = input_put(&for_domain0, c);
+    unlock_console();
+    return queued;
+}
+
+static void switch_input(void)
+{
+    input_to_keys = !input_to_keys;
+    log_error("Serial input to %s (type Ctrl-A three times to switch)",
+              input_to_keys ? "Bulkhead" : "DOM0");
+}
+
+// Switch characters are held back until it is known whether they make a sequence.
+static bool take_input(char c)
+{
+    bool queued = false;
+
+    if (c == SWITCH_KEY) {
+        if (++switch_keys_seen == SWITCH_COUNT) {
+            switch_keys_seen = 0;
+            switch_input();
+        }
+        return false;
     }
-    return false;
+    for (; switch_keys_seen; switch_keys_seen--) {
+        queued |= route_input(SWITCH_KEY);
+    }
+    return route_input(c) || queued;
 }
 
 void console_serve_input(void)
@@ -429,16 +452,7 @@ void console_serve_input(void)
     n = input_take(&received, text, sizeof(text));
     unlock_console();
     for (size_t i = 0; i < n; i++) {
-        if (handle_switch_key(text[i])) {
-            continue;
-        }
-        if (input_to_keys) {
-            debug_key_handle(text[i]);
-        } else {
-            lock_console();
-            queued |= input_put(&for_domain0, text[i]);
-            unlock_console();
-        }
+        queued |= take_input(text[i]);
     }
     if (queued && domain0) {
         event_send_host_virq(VIRQ_CONSOLE);
