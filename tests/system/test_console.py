@@ -15,7 +15,7 @@ def switch_input(dom0, to):
 
 
 def test_debug_keys_from_the_console(dom0):
-    switch_input(dom0, "Xen|the hypervisor")
+    switch_input(dom0, "Xen|Bulkhead")
     dom0.console.send("h")
     dom0.expect("'d'", 20)
     switch_input(dom0, "DOM0|domain 0")
