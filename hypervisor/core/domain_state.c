@@ -16,6 +16,8 @@
 #include <bulkhead/string.h>
 #include <xen/sched.h>
 
+#define MAX_TOOLSTACK_PAUSES 255u
+
 bool vcpu_runnable(const struct vcpu *v)
 {
     return !(__atomic_load_n(&v->pause_flags, __ATOMIC_SEQ_CST) |
@@ -93,14 +95,14 @@ void domain_unpause(struct domain *d)
 
 int domain_pause_by_toolstack(struct domain *d)
 {
-    bool already;
+    bool too_often;
 
     spin_lock(&d->lock);
-    already = d->paused_by_toolstack;
-    d->paused_by_toolstack = true;
+    too_often = d->paused_by_toolstack == MAX_TOOLSTACK_PAUSES;
+    d->paused_by_toolstack += !too_often;
     spin_unlock(&d->lock);
-    if (already) {
-        return -XEN_EINVAL;
+    if (too_often) {
+        return -XEN_EOVERFLOW;
     }
     domain_pause(d);
     return 0;
@@ -111,9 +113,9 @@ int domain_unpause_by_toolstack(struct domain *d)
     bool paused;
 
     spin_lock(&d->lock);
-    paused = d->paused_by_toolstack;
-    d->paused_by_toolstack = false;
-    d->created_paused = false;
+    paused = d->paused_by_toolstack != 0;
+    d->paused_by_toolstack -= paused;
+    d->created_paused &= d->paused_by_toolstack != 0;
     spin_unlock(&d->lock);
     if (!paused) {
         return -XEN_EINVAL;

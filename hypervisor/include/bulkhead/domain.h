@@ -78,7 +78,7 @@ struct domain {
     struct domain_watchdogs *watchdogs; // watchdog.c; NULL: none was ever set
     uint32_t ssidref;
     int32_t pause_count; // of the whole domain
-    bool paused_by_toolstack;
+    uint32_t paused_by_toolstack; // how often; counts once in pause_count each time
     bool created_paused; // between createdomain and the first unpause
 
     unsigned int max_vcpus;
@@ -156,7 +156,7 @@ void vcpu_pause(struct vcpu *v);
 void vcpu_unpause(struct vcpu *v);
 // The same without waiting: the vcpu may run on for a moment. May be called on the current vcpu.
 void vcpu_pause_nosync(struct vcpu *v);
-// The toolstack's own pause, which does not nest: 0 or -EINVAL.
+// The toolstack's own pause, which nests: 0; -EOVERFLOW (too deep) or -EINVAL (is not paused).
 int domain_pause_by_toolstack(struct domain *d);
 int domain_unpause_by_toolstack(struct domain *d);
 

@@ -91,8 +91,10 @@ size_t console_ring_read(uint32_t *index, char *buffer, size_t size, bool clear)
     size_t length = strlen(console_ring);
     size_t count = *index < length ? MIN(size, length - *index) : 0;
 
-    memcpy(buffer, console_ring + *index, count);
-    *index += (uint32_t)count;
+    if (count) {
+        memcpy(buffer, console_ring + *index, count);
+        *index += (uint32_t)count;
+    }
     if (clear) {
         console_ring[0] = 0;
     }

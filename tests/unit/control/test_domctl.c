@@ -92,7 +92,10 @@ static void a_domain_lives(void **state)
     assert_int_equal(info->max_pages, 256);
     assert_false(info->flags & XEN_DOMINF_paused);
     assert_int_equal(control_domctl(XEN_DOMCTL_pausedomain, d->id, &op), 0);
-    assert_true(d->paused_by_toolstack);
+    assert_int_equal(control_domctl(XEN_DOMCTL_pausedomain, d->id, &op), 0);
+    assert_int_equal(control_domctl(XEN_DOMCTL_unpausedomain, d->id, &op), 0);
+    assert_false(vcpu_runnable(d->vcpus[0]));
+    assert_int_equal(d->pause_count, 1);
     control_destroy(d->id);
 }
 
