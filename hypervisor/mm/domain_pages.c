@@ -143,7 +143,6 @@ int domain_donate_pages(struct domain *d, mfn_t first, uint64_t count)
     if (!mfn_in_table(mfn_add(first, count - 1)) || !account_add(d, count, &claim_used)) {
         return -XEN_ENOMEM;
     }
-    page_alloc_note_foreign(count);
     make_owned(d, mfn_to_page(first), count);
     return 0;
 }

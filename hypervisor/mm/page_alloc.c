@@ -248,11 +248,9 @@ uint64_t page_unscrubbed_count(void)
     return __atomic_load_n(&dirty_frames, __ATOMIC_RELAXED);
 }
 
-void page_alloc_note_foreign(uint64_t count)
+void page_alloc_set_total(uint64_t frames)
 {
-    spin_lock(&alloc_lock);
-    total_frames += count;
-    spin_unlock(&alloc_lock);
+    total_frames = frames;
 }
 
 uint64_t page_total_count(void)

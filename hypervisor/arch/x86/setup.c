@@ -48,6 +48,8 @@ static __attribute__((noreturn)) void give_up(const char *reason)
     arch_halt_machine();
 }
 
+static uint64_t ram_size; // bytes
+
 static void log_memory_map(void)
 {
     static const char *const names[] = {
@@ -69,6 +71,7 @@ static void log_memory_map(void)
 
         log_info("Module %u: %lx, %lu bytes: %s", i, m->start.a, m->size, m->command_line);
     }
+    ram_size = ram;
     log_info("RAM: %lu MiB", ram >> 20);
     if (ram < MINIMUM_RAM) {
         give_up("The machine has less than 256 MiB of memory.");
@@ -80,6 +83,7 @@ static void setup_memory(void)
 {
     page_alloc_init(early_max_frame());
     early_memory_handover();
+    page_alloc_set_total(ram_size >> PAGE_SHIFT);
     heap_init();
     paging_use_heap();
     boot_cpu.arch.stack_top = stack_create(STACK_PAGES);

@@ -72,7 +72,7 @@ uint64_t page_unscrubbed_count(void);
 // Counts frames that come into use from outside (boot modules): they will be freed to the
 // allocator.
 void page_alloc_note_foreign(uint64_t count);
-uint64_t page_total_count(void); // frames that the allocator ever got
+uint64_t page_total_count(void); // the machine's memory: set, or all that was added
 // Cleans one dirty free block (at most 2 MiB); false when there is none. From the idle loop.
 bool page_scrub_some(void);
 
