@@ -69,9 +69,8 @@ struct page *page_alloc(unsigned int order, unsigned int node, unsigned int flag
 void page_free(struct page *page, unsigned int order);
 uint64_t page_free_count(void); // free frames
 uint64_t page_unscrubbed_count(void);
-// Counts frames that come into use from outside (boot modules): they will be freed to the
-// allocator.
-void page_alloc_note_foreign(uint64_t count);
+// Says how much memory the machine has, with what was in use before the allocator got the rest.
+void page_alloc_set_total(uint64_t frames);
 uint64_t page_total_count(void); // the machine's memory: set, or all that was added
 // Cleans one dirty free block (at most 2 MiB); false when there is none. From the idle loop.
 bool page_scrub_some(void);
