@@ -237,8 +237,9 @@ static int resource_frame(struct domain *from, const struct xen_mem_acquire_reso
     if (r->id == XENMEM_resource_grant_table_id_shared) {
         return grant_table_frame(from, index, false, mfn);
     }
-    return r->id == XENMEM_resource_grant_table_id_status ? grant_table_frame(from, index, true, mfn)
-                                                          : -XEN_EINVAL;
+    return r->id == XENMEM_resource_grant_table_id_status
+               ? grant_table_frame(from, index, true, mfn)
+               : -XEN_EINVAL;
 }
 
 static int acquire_frames(struct domain *d, struct domain *from,

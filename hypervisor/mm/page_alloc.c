@@ -30,6 +30,7 @@ struct free_lists {
 static struct free_lists free_lists[ZONES][2]; // [zone][dirty]
 static struct spinlock alloc_lock = SPINLOCK_INIT;
 static uint64_t free_frames, dirty_frames, total_frames;
+static bool total_is_set; // by page_alloc_set_total: what is added later was counted already
 // Blocks that were taken off the lists to be cleaned, and that came back.
 static uint64_t scrubs_begun, scrubs_ended;
 
@@ -122,7 +123,7 @@ void page_alloc_add(mfn_t start, uint64_t count, bool dirty)
         }
         block_insert(frame, order, dirty);
         free_frames += 1UL << order;
-        total_frames += 1UL << order;
+        total_frames += total_is_set ? 0 : 1UL << order;
         dirty_frames += dirty ? 1UL << order : 0;
         frame += 1UL << order;
     }
@@ -251,6 +252,7 @@ uint64_t page_unscrubbed_count(void)
 void page_alloc_set_total(uint64_t frames)
 {
     total_frames = frames;
+    total_is_set = true;
 }
 
 uint64_t page_total_count(void)

@@ -162,12 +162,12 @@ static struct domain *create(void)
 static const struct {
     uint16_t first, last;
 } own_ports[] = {
-    {0x20, 0x21},     // interrupt controllers
-    {0xa0, 0xa1},     //
-    {0x40, 0x43},     // interval timer
-    {0x3f8, 0x3ff},   // serial console
-    {0xcf8, 0xcff},   // PCI configuration: virtual PCI
-    {0x4d0, 0x4d1},   // interrupt trigger modes
+    {0x20, 0x21},   // interrupt controllers
+    {0xa0, 0xa1},   //
+    {0x40, 0x43},   // interval timer
+    {0x3f8, 0x3ff}, // serial console
+    {0xcf8, 0xcff}, // PCI configuration: virtual PCI
+    {0x4d0, 0x4d1}, // interrupt trigger modes
 };
 
 static void give_ports(struct domain *d)

@@ -47,8 +47,8 @@ void arch_domain_update_wallclock(struct domain *d)
 
 static ns_t tsc_duration(uint64_t ticks)
 {
-    __uint128_t scaled = tsc_scale.shift < 0 ? ticks >> -tsc_scale.shift
-                                             : (__uint128_t)ticks << tsc_scale.shift;
+    __uint128_t scaled =
+        tsc_scale.shift < 0 ? ticks >> -tsc_scale.shift : (__uint128_t)ticks << tsc_scale.shift;
     uint64_t ns = (uint64_t)(scaled * tsc_scale.mul >> 32);
 
     return ns > INT64_MAX / 2 ? INT64_MAX / 2 : (ns_t)ns;

@@ -102,9 +102,8 @@ static int64_t machine_memory_map(gva_t at)
         return -XEN_EPERM;
     }
     for (unsigned int i = 0; i < count; i++) {
-        entries[i] = (struct memory_map_entry){boot_info.regions[i].start,
-                                               boot_info.regions[i].size,
-                                               boot_info.regions[i].type};
+        entries[i] = (struct memory_map_entry){
+            boot_info.regions[i].start, boot_info.regions[i].size, boot_info.regions[i].type};
     }
     return give_map(at, entries, count);
 }

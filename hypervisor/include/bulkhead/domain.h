@@ -31,26 +31,26 @@ struct domain_watchdogs;
 
 // Reasons why a vcpu may not run, struct vcpu.pause_flags. Runnable when all are clear and
 // pause_count and the domain's are zero.
-#define VCPU_BLOCKED 1u   // waits for an event or interrupt (SCHEDOP_block, HLT)
-#define VCPU_DOWN 2u      // not brought up, or taken down
-#define VCPU_POLLING 4u   // SCHEDOP_poll
-#define VCPU_IN_IO 8u     // waits for a device model
+#define VCPU_BLOCKED 1u // waits for an event or interrupt (SCHEDOP_block, HLT)
+#define VCPU_DOWN 2u    // not brought up, or taken down
+#define VCPU_POLLING 4u // SCHEDOP_poll
+#define VCPU_IN_IO 8u   // waits for a device model
 
 struct vcpu {
     unsigned int id;
     struct domain *domain;
-    unsigned int cpu;            // physical CPU: runs there, or ran there last
-    bool running;        // on cpu right now
+    unsigned int cpu; // physical CPU: runs there, or ran there last
+    bool running;     // on cpu right now
     uint32_t pause_flags;
     int32_t pause_count; // nested vcpu_pause
-    void *sched;                 // the scheduler's per-vcpu data
+    void *sched;         // the scheduler's per-vcpu data
     struct cpumask hard_affinity, soft_affinity;
 
     // Time accounting, by the scheduler on every state change (public RUNSTATE_ numbers).
     struct vcpu_runstate_info runstate;
     struct guest_area runstate_area, time_area; // copies that the guest registered
-    struct vcpu_info *info;   // in shared_info, or a lasting mapping of the registered place
-    struct page *info_page;   // referenced while registered
+    struct vcpu_info *info; // in shared_info, or a lasting mapping of the registered place
+    struct page *info_page; // referenced while registered
 
     struct event_vcpu events;
     struct timer singleshot_timer, periodic_timer, poll_timer;
@@ -72,14 +72,14 @@ struct domain {
     bool is_shut_down;
     bool is_shutting_down;
     bool crashed_reported;
-    uint8_t shutdown_code; // SHUTDOWN_*
-    bool shutdown_code_latched;  // by SCHEDOP_shutdown_code, whatever reason comes later
-    evtchn_port_t suspend_port;  // told of SHUTDOWN_suspend instead of VIRQ_DOM_EXC; 0: none
+    uint8_t shutdown_code;              // SHUTDOWN_*
+    bool shutdown_code_latched;         // by SCHEDOP_shutdown_code, whatever reason comes later
+    evtchn_port_t suspend_port;         // told of SHUTDOWN_suspend instead of VIRQ_DOM_EXC; 0: none
     struct domain_watchdogs *watchdogs; // watchdog.c; NULL: none was ever set
     uint32_t ssidref;
-    int32_t pause_count; // of the whole domain
+    int32_t pause_count;          // of the whole domain
     uint32_t paused_by_toolstack; // how often; counts once in pause_count each time
-    bool created_paused; // between createdomain and the first unpause
+    bool created_paused;          // between createdomain and the first unpause
 
     unsigned int max_vcpus;
     struct vcpu **vcpus; // max_vcpus entries; NULL until the vcpu is allocated
@@ -106,7 +106,7 @@ struct domain {
     struct spinlock console_lock;
     unsigned int console_line_length;
     char console_line[128]; // unfinished line of console_io output
-    uint32_t destroy_stage;        // preemptible destruction
+    uint32_t destroy_stage; // preemptible destruction
 
     struct arch_domain arch;
 };
@@ -180,7 +180,7 @@ void vcpu_timers_kill(struct vcpu *v);
 // Registers the guest's vcpu_info at a guest-physical address. 0 or -errno.
 int vcpu_register_info(struct vcpu *v, gfn_t gfn, unsigned int offset);
 struct vcpu_info *vcpu_default_info(struct vcpu *v); // where it is before registration
-void vcpu_release_registrations(struct vcpu *v); // vcpu_info and runstate area
+void vcpu_release_registrations(struct vcpu *v);     // vcpu_info and runstate area
 
 #define current_vcpu() (this_cpu()->current)
 #define current_domain() (this_cpu()->current->domain)

@@ -12,7 +12,8 @@ int rangeset_add(struct rangeset *set, uint64_t first, uint64_t last);    // 0 o
 int rangeset_remove(struct rangeset *set, uint64_t first, uint64_t last); // 0 or -ENOMEM
 bool rangeset_contains(struct rangeset *set, uint64_t first, uint64_t last);
 bool rangeset_overlaps(struct rangeset *set, uint64_t first, uint64_t last);
-// Calls fn for each range in order with the lock held, until it returns non-zero, which is returned.
+// Calls fn for each range in order with the lock held, until it returns non-zero, which is
+// returned.
 int rangeset_for_each(struct rangeset *set, int (*fn)(uint64_t first, uint64_t last, void *data),
                       void *data);
 

@@ -15,7 +15,7 @@ struct cpu;
 struct cpupool;
 struct vcpu_runstate_info;
 
-int sched_init(void);                 // boot CPU, before any vcpu
+int sched_init(void);                  // boot CPU, before any vcpu
 int sched_cpu_online(struct cpu *cpu); // each CPU, before its cpu_loop
 // Per-vcpu and per-domain data; vcpu starts not runnable. 0 or -ENOMEM.
 int sched_domain_create(struct domain *d);
@@ -49,7 +49,8 @@ void runstate_publish(struct vcpu *v); // writes the guest's area, after it was 
 int sched_domctl_op(struct domain *d, struct xen_domctl_scheduler_op *op);
 int sched_sysctl_op(struct xen_sysctl_scheduler_op *op);
 // *mask: the result that belongs into op->cpumap (INFO, FREEINFO), which the caller hands out.
-// -XEN_ERESTART: a CPU being removed is still busy; call again (from another CPU if it is this one).
+// -XEN_ERESTART: a CPU being removed is still busy; call again (from another CPU if it is this
+// one).
 int sched_cpupool_op(struct xen_sysctl_cpupool_op *op, struct cpumask *mask);
 const char *sched_name(void);
 uint32_t sched_id(void);

@@ -55,7 +55,7 @@ void extended_state_free(void *area)
     heap_free_pages(area, 0);
 }
 
-void extended_state_save(void *area)
+uint64_t extended_state_save(void *area)
 {
     (void)area;
     abort();

@@ -254,7 +254,7 @@ static uint64_t linear_address(const struct x86_instruction *instruction,
     if (instruction->mode != X86_MODE_64) {
         return (uint32_t)(offset + segment_base[segment]);
     }
-    return segment >= X86_FS ? offset + segment_base[segment] : offset;
+    return segment == X86_FS || segment == X86_GS ? offset + segment_base[segment] : offset;
 }
 
 static uint64_t effective_offset(const struct x86_instruction *instruction,

@@ -128,8 +128,8 @@ static void reset_registers(struct vcpu *v, struct hvm_registers *r)
     v->arch.initialised = true;
     v->arch.rflags = 2;
     v->arch.fetch.page = 1;
-    *r = (struct hvm_registers){.cr0 = CR0_ET, .dr6 = 0xffff0ff0, .dr7 = 0x400,
-                                .pat = 0x0007040600070406UL};
+    *r = (struct hvm_registers){
+        .cr0 = CR0_ET, .dr6 = 0xffff0ff0, .dr7 = 0x400, .pat = 0x0007040600070406UL};
 }
 
 void hvm_set_pvh_entry(struct vcpu *v, uint32_t entry, uint32_t start_info)
@@ -179,8 +179,8 @@ void hvm_handle_startup(struct vcpu *v)
 
 void hvm_vcpu_start(struct vcpu *v, uint8_t sipi_vector)
 {
-    if (v == current_vcpu() || !__atomic_exchange_n(&v->arch.waiting_for_startup, false,
-                                                    __ATOMIC_SEQ_CST)) {
+    if (v == current_vcpu() ||
+        !__atomic_exchange_n(&v->arch.waiting_for_startup, false, __ATOMIC_SEQ_CST)) {
         return;
     }
     vcpu_pause(v);

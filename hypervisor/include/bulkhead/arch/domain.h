@@ -22,7 +22,7 @@ int arch_vcpu_create(struct vcpu *v);
 void arch_vcpu_free(struct vcpu *v);
 void arch_vcpu_reset(struct vcpu *v);
 bool arch_vcpu_is_initialised(const struct vcpu *v); // has a state to start from
-void arch_vcpu_down(struct vcpu *v); // stops; the last one takes the domain down
+void arch_vcpu_down(struct vcpu *v);                 // stops; the last one takes the domain down
 void arch_vcpu_send_nmi(struct vcpu *v);
 
 // Loads next's state on this CPU (prev is saved first); either may be NULL for idle.
@@ -42,14 +42,14 @@ __attribute__((noreturn)) void arch_machine_shutdown(uint8_t reason);
 
 enum p2m_type {
     P2M_INVALID = 0,
-    P2M_RAM,        // the domain's own frame
-    P2M_RAM_RO,     // the same, guest may not write
-    P2M_FOREIGN,    // another domain's frame
+    P2M_RAM,     // the domain's own frame
+    P2M_RAM_RO,  // the same, guest may not write
+    P2M_FOREIGN, // another domain's frame
     P2M_FOREIGN_RO,
-    P2M_GRANT,      // mapped by grant; p2m_lookup reports it as P2M_FOREIGN
+    P2M_GRANT, // mapped by grant; p2m_lookup reports it as P2M_FOREIGN
     P2M_GRANT_RO,
-    P2M_SHARED,     // a heap page shown to the guest (shared_info, grant table frames)
-    P2M_MMIO,       // device or firmware memory that is nobody's frame
+    P2M_SHARED, // a heap page shown to the guest (shared_info, grant table frames)
+    P2M_MMIO,   // device or firmware memory that is nobody's frame
 };
 
 struct p2m_entry {

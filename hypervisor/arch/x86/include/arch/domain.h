@@ -19,17 +19,17 @@ struct p2m;
 
 struct arch_domain {
     struct p2m *p2m;
-    struct list io_handlers; // io.h
-    struct vioapic *vioapic; // vioapic.c; NULL: none
-    struct vpci *vpci;       // vpci.c; NULL: none
+    struct list io_handlers;    // io.h
+    struct vioapic *vioapic;    // vioapic.c; NULL: none
+    struct vpci *vpci;          // vpci.c; NULL: none
     struct iommu_domain *iommu; // the IOMMU driver's; NULL: no device assigned ever
     struct cpuid_policy *policy;
     uint64_t hvm_params[64];
     struct memory_map_entry *memory_map; // under domain.lock
     unsigned int memory_map_count;
-    uint32_t emulation_flags; // XEN_X86_EMU_*
+    uint32_t emulation_flags;  // XEN_X86_EMU_*
     uint8_t *port_permissions; // bitmap as SVM has it: a set bit intercepts; NULL: all do
-    uint8_t callback_vector;  // HVM_PARAM_CALLBACK_IRQ by vector; 0: none
+    uint8_t callback_vector;   // HVM_PARAM_CALLBACK_IRQ by vector; 0: none
     uint32_t tsc_mode;
     uint64_t pages_for_tables; // the toolstack's paging pool size, frames
 };
@@ -41,7 +41,7 @@ struct arch_vcpu {
     uint64_t rip, rflags;
     struct svm_vcpu *svm;
     struct vlapic *vlapic;
-    uint8_t upcall_vector; // HVMOP_set_evtchn_upcall_vector; 0: none
+    uint8_t upcall_vector;    // HVMOP_set_evtchn_upcall_vector; 0: none
     bool initialised;         // has registers to start with
     bool waiting_for_startup; // between INIT and STARTUP
     uint8_t startup_vector;
@@ -49,7 +49,7 @@ struct arch_vcpu {
     uint64_t msr_misc_enable;
     struct hvm_hw_mtrr *mtrr; // what the toolstack loaded, for it alone; NULL: as after reset
     struct fetch_cache {
-        uint64_t cr3, page; // guest linear page that was translated under cr3; page 1: none
+        uint64_t cr3, page;  // guest linear page that was translated under cr3; page 1: none
         uint64_t generation; // of the p2m then
         mfn_t mfn;
     } fetch;

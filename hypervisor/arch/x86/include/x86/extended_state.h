@@ -22,7 +22,7 @@ bool extended_state_set_xcr0(uint64_t value);
 
 // Images of areas (extended_state_image.c), in the processor's standard form; for areas whose state
 // is not loaded.
-#define EXTENDED_STATE_LEGACY 512u // bytes of x87 and SSE state at the beginning
+#define EXTENDED_STATE_LEGACY 512u              // bytes of x87 and SSE state at the beginning
 bool extended_state_xcr0_valid(uint64_t value); // whether XCR0 could hold it
 // Bytes of an area that hold the components.
 size_t extended_state_size(uint64_t components);

@@ -75,7 +75,7 @@ uint64_t hvm_vendor_tsc_offset(const struct vcpu *v);
 void hvm_vendor_use_ports(struct vcpu *v); // after domain.arch.port_permissions was made
 
 // hvm.c
-void hvm_vcpu_init_signal(struct vcpu *v);               // INIT arrived (any CPU)
+void hvm_vcpu_init_signal(struct vcpu *v);                // INIT arrived (any CPU)
 void hvm_vcpu_start(struct vcpu *v, uint8_t sipi_vector); // STARTUP arrived
 void hvm_vcpu_nmi(struct vcpu *v);
 bool hvm_nmi_pending(const struct vcpu *v);
