@@ -15,7 +15,8 @@ char cmdline_text[1024];
 
 const struct cmdline_option *cmdline_option_at(size_t index)
 {
-    size_t count = (size_t)(cmdline_options_end - cmdline_options_start);
+    size_t bytes = (uintptr_t)cmdline_options_end - (uintptr_t)cmdline_options_start;
+    size_t count = bytes / sizeof(cmdline_options_start[0]);
 
     return index < count ? &cmdline_options_start[index] : NULL;
 }

@@ -62,18 +62,30 @@ static struct {
 
 static uint16_t chosen_port = COM1_PORT;
 
+// A list, as in "com1,vga": the last name of ours counts, others are refused but do no harm.
 static int parse_console(const char *value)
 {
-    if (!strcmp(value, "com1")) {
-        chosen_port = COM1_PORT;
-    } else if (!strcmp(value, "com2")) {
-        chosen_port = COM2_PORT;
-    } else if (!strcmp(value, "none")) {
-        chosen_port = 0;
-    } else {
-        return -XEN_EINVAL;
+    static const struct {
+        const char *name;
+        uint16_t port;
+    } choices[] = {{"com1", COM1_PORT}, {"com2", COM2_PORT}, {"none", 0}};
+    int error = 0;
+
+    while (*value) {
+        const char *comma = strchr(value, ',');
+        size_t length = comma ? (size_t)(comma - value) : strlen(value);
+        bool known = false;
+
+        for (size_t i = 0; i < ARRAY_SIZE(choices); i++) {
+            if (strlen(choices[i].name) == length && !strncmp(value, choices[i].name, length)) {
+                chosen_port = choices[i].port;
+                known = true;
+            }
+        }
+        error = known ? error : -XEN_EINVAL;
+        value += length + (comma ? 1 : 0);
     }
-    return 0;
+    return error;
 }
 
 // Data bits, parity, stop bits, as in "8n1".

@@ -22,7 +22,8 @@
 #include <x86/time.h>
 
 #define TRAMPOLINE_LIMIT 0xa0000 // below the video memory
-#define FIRST_WAIT 20000000L     // ns, until STARTUP is repeated
+#define XAPIC_BROADCAST 0xff
+#define FIRST_WAIT 20000000L // ns, until STARTUP is repeated
 #define SECOND_WAIT 1000000000L
 
 enum arrival { ARRIVAL_NONE, ARRIVAL_ONLINE, ARRIVAL_UNFIT };
@@ -187,6 +188,10 @@ void smp_init(void)
         struct cpu *cpu;
 
         if (!acpi->enabled || acpi->apic_id == boot_cpu.arch.apic_id) {
+            continue;
+        }
+        if (acpi->apic_id >= XAPIC_BROADCAST && !apic_in_x2apic_mode()) {
+            log_warning("Processor with APIC id %u needs x2APIC: not used", acpi->apic_id);
             continue;
         }
         cpu = prepare_cpu(count, acpi);

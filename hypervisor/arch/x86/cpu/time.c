@@ -12,7 +12,10 @@
 #include <x86/registers.h>
 #include <x86/time.h>
 
-#define MEASURE_NS 10000000L // how long to measure
+// How long to measure: the finer a clock's ticks, the shorter.
+#define MEASURE_FINE 5000000L // ns
+#define MEASURE_COARSE 20000000L
+#define FINE_PERIOD 100000000u // femtoseconds
 #define SAMPLE_TRIES 8u
 #define MAX_POLLS 20000000u // a reference clock that stands still is given up
 #define DEFAULT_KHZ 1000000u
@@ -161,7 +164,8 @@ static struct sample take_sample(uint32_t (*read)(void))
 // The counter's rate by this clock; 0 if the clock does not run.
 static uint64_t measure_khz(const struct reference *reference)
 {
-    uint64_t target = MEASURE_NS * 1000000 / reference->femtoseconds;
+    uint64_t duration = reference->femtoseconds <= FINE_PERIOD ? MEASURE_FINE : MEASURE_COARSE;
+    uint64_t target = duration * 1000000 / reference->femtoseconds;
     struct sample first = take_sample(reference->read);
     struct sample last;
     uint64_t ticks, picoseconds;
@@ -234,7 +238,7 @@ uint64_t time_measure_down_counter(uint32_t (*read)(void))
     struct sample last;
     uint64_t duration;
 
-    time_delay(MEASURE_NS);
+    time_delay(MEASURE_FINE);
     last = take_sample(read);
     duration = scale_apply(&tsc_scale, last.tsc - first.tsc);
     return duration ? (uint64_t)(first.clock - last.clock) * 1000000 / duration : 0;
