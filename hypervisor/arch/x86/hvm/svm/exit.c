@@ -208,7 +208,9 @@ static void requeue_event(struct svm_vcpu *sv, struct vmcb *vmcb)
     uint64_t event = vmcb->exit_interrupt;
 
     // Software interrupts and traps are repeated by the instruction itself.
-    if ((event & EVENT_VALID) && (event & EVENT_TYPE_MASK) != EVENT_TYPE_SOFTWARE) {
+    if ((event & EVENT_TYPE_MASK) == EVENT_TYPE_INTERRUPT) {
+        sv->redeliver_vector = (uint8_t)event;
+    } else if ((event & EVENT_TYPE_MASK) != EVENT_TYPE_SOFTWARE) {
         sv->pending_event = event;
     }
 }
@@ -235,9 +237,6 @@ void svm_handle_exit(struct vcpu *v, struct vmcb *vmcb)
         break;
     case EXIT_NPF:
         handle_nested_fault(v, vmcb);
-        break;
-    case EXIT_VINTR:
-        svm_close_interrupt_window(vmcb);
         break;
     case EXIT_HLT:
         handle_hlt(v, vmcb);

@@ -339,12 +339,30 @@ static void choose_asid(struct vcpu *v, struct svm_vcpu *sv, struct cpu *cpu)
     sv->tlb_generation = tlb;
 }
 
-// Injects what waits, or asks for an exit as soon as the guest can take it.
+// The interrupt that the guest is to get next, or -1.
+static int next_vector(struct vcpu *v, struct svm_vcpu *sv)
+{
+    sv->offered_from_apic = false;
+    if (unlikely(sv->redeliver_vector)) {
+        return sv->redeliver_vector;
+    }
+    if (v->domain->arch.callback_vector && event_pending(v)) {
+        return v->domain->arch.callback_vector;
+    }
+    sv->offered_from_apic = true;
+    return v->arch.vlapic ? vlapic_pending_vector(v) : -1;
+}
+
+// Exceptions and NMIs are injected. Interrupts are offered: the processor delivers the virtual
+// interrupt as soon as the guest takes it, without an exit. (Injected interrupts are also what QEMU
+// 7.2 delivers twice, the second time whatever the guest's interrupt flag says.)
 static void deliver_events(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmcb)
 {
-    bool blocked, upcall;
+    uint64_t control = VINTR_MASKING | (vmcb->virtual_interrupt & VINTR_TPR);
     int vector;
 
+    vmcb->virtual_interrupt = control;
+    sv->offered_vector = 0;
     if (unlikely(sv->pending_event)) {
         vmcb->event_injection = sv->pending_event;
         sv->pending_event = 0;
@@ -355,25 +373,27 @@ static void deliver_events(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmc
         vmcb->event_injection = EVENT_VALID | EVENT_TYPE_NMI | 2;
         return;
     }
-    upcall = v->domain->arch.callback_vector && event_pending(v);
-    vector =
-        upcall ? v->domain->arch.callback_vector : (v->arch.vlapic ? vlapic_pending_vector(v) : -1);
-    if (vector < 0) {
-        if (unlikely(vmcb->intercept_misc1 & INTERCEPT_VINTR)) {
-            svm_close_interrupt_window(vmcb);
+    vector = next_vector(v, sv);
+    if (vector >= 0) {
+        sv->offered_vector = (uint8_t)vector;
+        vmcb->virtual_interrupt = control | VINTR_IRQ | VINTR_PRIORITY_MAX | VINTR_IGNORE_TPR |
+                                  VINTR_VECTOR((uint64_t)vector);
+    }
+}
+
+// Whether the offered interrupt was taken; one whose delivery the exit cut short was, and will be
+// delivered again by requeue_event.
+static void note_delivery(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmcb)
+{
+    bool cut_short = (vmcb->exit_interrupt & (EVENT_VALID | EVENT_TYPE_MASK)) ==
+                     (EVENT_VALID | EVENT_TYPE_INTERRUPT);
+
+    if (sv->offered_vector && (!(vmcb->virtual_interrupt & VINTR_IRQ) || cut_short)) {
+        sv->redeliver_vector = 0;
+        if (sv->offered_from_apic) {
+            vlapic_accept(v, sv->offered_vector);
         }
-        return;
     }
-    blocked = !(vmcb->rflags & RFLAGS_IF) || (vmcb->interrupt_shadow & 1);
-    if (blocked) {
-        vmcb->virtual_interrupt |= VINTR_IRQ | VINTR_PRIORITY_MAX | VINTR_IGNORE_TPR;
-        vmcb->intercept_misc1 |= INTERCEPT_VINTR;
-        return;
-    }
-    if (!upcall) {
-        vlapic_accept(v, (uint8_t)vector);
-    }
-    vmcb->event_injection = EVENT_VALID | EVENT_TYPE_INTERRUPT | (uint64_t)vector;
 }
 
 void arch_vcpu_run(struct vcpu *v)
@@ -399,6 +419,7 @@ void arch_vcpu_run(struct vcpu *v)
         v->arch.rip = vmcb->rip;
         v->arch.rflags = vmcb->rflags;
         vmcb->event_injection = 0;
+        note_delivery(v, sv, vmcb);
         svm_handle_exit(v, vmcb);
     }
 }

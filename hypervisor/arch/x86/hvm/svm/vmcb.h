@@ -10,7 +10,6 @@
 #define INTERCEPT_INTR (1u << 0)
 #define INTERCEPT_NMI (1u << 1)
 #define INTERCEPT_INIT (1u << 3)
-#define INTERCEPT_VINTR (1u << 4)
 #define INTERCEPT_RDPMC (1u << 15)
 #define INTERCEPT_CPUID (1u << 18)
 #define INTERCEPT_INVD (1u << 22)
@@ -40,7 +39,6 @@ enum svm_exit {
     EXIT_INTR = 0x60,
     EXIT_NMI = 0x61,
     EXIT_INIT = 0x63,
-    EXIT_VINTR = 0x64,
     EXIT_RDPMC = 0x6f,
     EXIT_CPUID = 0x72,
     EXIT_INVD = 0x76,
@@ -70,6 +68,7 @@ enum svm_exit {
 #define VINTR_PRIORITY_MAX (0xfUL << 16)
 #define VINTR_IGNORE_TPR (1UL << 20)
 #define VINTR_MASKING (1UL << 24)
+#define VINTR_VECTOR(v) ((v) << 32)
 
 // event injection and exit interrupt information
 #define EVENT_VALID (1UL << 31)
@@ -141,9 +140,13 @@ struct svm_vcpu {
     unsigned int asid_cpu;
     uint64_t asid_generation, tlb_generation;
     uint64_t pending_event; // to inject on the next entry, in the injection format; 0: none
-    uint64_t dr[4];         // DR0 to DR3 while not loaded
-    bool nmi_pending;       // atomic
-    void *fpu;              // XSAVE area
+    // The interrupt offered on this entry (0: none), whether it comes from the local APIC, and one
+    // whose delivery an exit has cut short (0: none).
+    uint8_t offered_vector, redeliver_vector;
+    bool offered_from_apic;
+    uint64_t dr[4];   // DR0 to DR3 while not loaded
+    bool nmi_pending; // atomic
+    void *fpu;        // XSAVE area
     uint64_t xcr0;
 };
 
@@ -154,12 +157,6 @@ struct svm_cpu {
     uint32_t next_asid, max_asid;
     uint64_t asid_generation;
 };
-
-static inline void svm_close_interrupt_window(struct vmcb *vmcb)
-{
-    vmcb->virtual_interrupt &= ~(VINTR_IRQ | VINTR_PRIORITY_MAX | VINTR_IGNORE_TPR);
-    vmcb->intercept_misc1 &= ~INTERCEPT_VINTR;
-}
 
 // entry.S: runs the guest until an exit. gpr as in struct arch_vcpu.
 void svm_enter(uint64_t gpr[16], uint64_t guest_vmcb, uint64_t host_vmcb);
