@@ -24,8 +24,8 @@ struct cmdline_option {
 // Parses the whole line; unknown options are warned about. The text is kept for hypfs and xl info.
 void cmdline_parse(const char *line);
 extern char cmdline_text[1024];
-int cmdline_parse_bool(const char *value, bool *out);      // 0 or -EINVAL
-int cmdline_parse_size(const char *value, uint64_t *out);  // bytes; suffixes B K M G T; default K
+int cmdline_parse_bool(const char *value, bool *out);     // 0 or -EINVAL
+int cmdline_parse_size(const char *value, uint64_t *out); // bytes; suffixes B K M G T; default K
 // Iterates over the options, for hypfs; NULL at the end.
 const struct cmdline_option *cmdline_option_at(size_t index);
 

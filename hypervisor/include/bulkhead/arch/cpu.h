@@ -30,6 +30,6 @@ void arch_timer_program(ns_t deadline);
 
 __attribute__((noreturn)) void arch_halt_machine(void);    // stop all CPUs for ever
 __attribute__((noreturn)) void arch_restart_machine(void); // reset
-void arch_power_off_machine(void); // returns if it does not work
+void arch_power_off_machine(void);                         // returns if it does not work
 
 #endif
