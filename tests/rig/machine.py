@@ -241,10 +241,12 @@ class Machine:
         try:
             self.console.expect(pattern, timeout=timeout)
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
-            what = "ended" if isinstance(error, pexpect.EOF) else f"was silent for {timeout} s"
+            what = f"did not say so within {timeout} s"
+            if isinstance(error, pexpect.EOF):
+                what = f"ended ({self.monitor.shutdown_reason()})"
             tail = (self.console.before or "")[-3000:]
             raise MachineError(
-                f"the machine {what} before {pattern!r}; last on its console:\n{tail}"
+                f"waiting for {pattern!r}: the machine {what}; last on its console:\n{tail}"
             ) from None
         return self.console.match
 
