@@ -97,7 +97,7 @@ class Booter:
                 return running
             except machine.MachineError:
                 running.close()
-                fault = re.search("triple fault|Oops: int3", running.transcript.text, re.I)
+                fault = re.search("triple fault|Oops: int3|Domain 0 has crashed", running.transcript.text, re.I)
                 if not fault or attempt == 4:
                     raise
 
