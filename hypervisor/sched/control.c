@@ -10,41 +10,57 @@
 
 #define CAP_UNCHANGED 0xffffu // in putinfo: leave the cap as it is
 
-static const char scheduler_option[] = "credit2";
+bool sched_default_null;
 
 static int parse_sched(const char *value)
 {
-    return strcmp(value, scheduler_option) ? -XEN_EINVAL : 0;
+    bool null = !strcmp(value, "null");
+
+    if (!null && strcmp(value, "credit2")) {
+        return -XEN_EINVAL;
+    }
+    sched_default_null = null;
+    return 0;
 }
 
 static const char *show_sched(void)
 {
-    return scheduler_option;
+    return sched_default_null ? "null" : "credit2";
 }
 
 CMDLINE_OPTION(sched, .name = "sched", .parse = parse_sched, .show = show_sched);
 
 const char *sched_name(void)
 {
-    return "SMP Credit Scheduler rev2";
+    return sched_default_null ? "null Scheduler" : "SMP Credit Scheduler rev2";
 }
 
 uint32_t sched_id(void)
 {
-    return XEN_SCHEDULER_CREDIT2;
+    return sched_default_null ? XEN_SCHEDULER_NULL : XEN_SCHEDULER_CREDIT2;
+}
+
+// Parameters are asked for by the policy that they belong to; null has none.
+static int check_policy(const struct run_queue *rq, uint32_t asked)
+{
+    if (asked != (rq->null ? XEN_SCHEDULER_NULL : XEN_SCHEDULER_CREDIT2)) {
+        return -XEN_EINVAL;
+    }
+    return rq->null ? -XEN_EOPNOTSUPP : 0;
 }
 
 int sched_domctl_op(struct domain *d, struct xen_domctl_scheduler_op *op)
 {
     struct sched_domain *sd = d->sched;
     struct xen_domctl_sched_credit2 *params = &op->u.credit2;
-    struct run_queue *rq;
-    int error = 0;
+    struct run_queue *rq = run_queue_lock_domain(sd);
+    int error;
 
-    if (op->sched_id != XEN_SCHEDULER_CREDIT2) {
-        return -XEN_EINVAL;
+    error = check_policy(rq, op->sched_id);
+    if (error) {
+        spin_unlock(&rq->lock);
+        return error;
     }
-    rq = run_queue_lock_domain(sd);
     switch (op->cmd) {
     case XEN_DOMCTL_SCHEDOP_getinfo:
         params->weight = (uint16_t)sd->weight;
@@ -71,12 +87,14 @@ int sched_sysctl_op(struct xen_sysctl_scheduler_op *op)
 {
     struct cpupool *pool = cpupool_by_id(op->cpupool_id);
     struct xen_sysctl_credit2_schedule *params = &op->u.sched_credit2;
+    int error;
 
     if (!pool) {
         return -XEN_ESRCH;
     }
-    if (op->sched_id != XEN_SCHEDULER_CREDIT2) {
-        return -XEN_EINVAL;
+    error = check_policy(&pool->queue, op->sched_id);
+    if (error) {
+        return error;
     }
     switch (op->cmd) {
     case XEN_SYSCTL_SCHEDOP_putinfo:

@@ -62,15 +62,21 @@ static bool may_stay(const struct run_queue *rq, const struct sched_cpu *sc,
     if (!vcpu_runnable(sv->vcpu) || !cpumask_test(&sv->allowed, cpu) || capped_out(sv, t)) {
         return false;
     }
+    if (rq->null) {
+        return sv->home == sc;
+    }
     return !sv->has_soft || cpumask_test(&sv->vcpu->soft_affinity, cpu) ||
            find_idle_soft_cpu(rq, sv) == MAX_CPUS;
 }
 
 // The waiting vcpu with most credit that the CPU may run; NULL: none.
-static struct sched_vcpu *best_waiting(struct run_queue *rq, const struct sched_cpu *sc, ns_t t)
+static struct sched_vcpu *best_waiting(struct run_queue *rq, struct sched_cpu *sc, ns_t t)
 {
     struct sched_vcpu *sv, *next;
 
+    if (rq->null) {
+        return null_choose(rq, sc);
+    }
     list_for_each_safe (sv, next, &rq->waiting, link) {
         if (!cpumask_test(&sv->allowed, sc->cpu->id) || (sv->reserved && sv->reserved != sc)) {
             continue;
@@ -217,6 +223,14 @@ struct vcpu *sched_pick(struct cpu *cpu, struct vcpu *prev)
     return next ? next->vcpu : NULL;
 }
 
+// Under the null policy a vcpu that is offline does not keep a CPU from others.
+static void leave_if_offline(struct run_queue *rq, struct sched_vcpu *sv)
+{
+    if (rq->null && (sv->vcpu->pause_flags & VCPU_DOWN)) {
+        null_release(rq, sv);
+    }
+}
+
 void sched_context_saved(struct vcpu *prev)
 {
     struct sched_vcpu *sv = sched_vcpu_of(prev);
@@ -227,6 +241,8 @@ void sched_context_saved(struct vcpu *prev)
     runstate_settle(prev, t);
     if (vcpu_runnable(prev)) {
         queue_add(rq, sv, this_cpu()->id, t);
+    } else {
+        leave_if_offline(rq, sv);
     }
     sv->yields = false;
     __atomic_store_n(&prev->running, false, __ATOMIC_RELEASE);
@@ -262,6 +278,7 @@ void sched_vcpu_sleep(struct vcpu *v)
                 queue_remove(sv);
             }
             runstate_settle(v, now());
+            leave_if_offline(rq, sv);
         }
     }
     spin_unlock(&rq->lock);
@@ -286,7 +303,9 @@ void sched_vcpu_yield(struct vcpu *v)
 static void replace(struct run_queue *rq, struct sched_vcpu *sv)
 {
     update_allowed(rq, sv);
-    if (sv->state == SCHED_WAITING) {
+    if (rq->null) {
+        null_allowed_changed(rq, sv);
+    } else if (sv->state == SCHED_WAITING) {
         queue_remove(sv);
         queue_add(rq, sv, MAX_CPUS, now());
     } else if (sv->state == SCHED_RUNNING) {
@@ -427,6 +446,9 @@ void sched_vcpu_destroy(struct vcpu *v)
 
     if (sv->state != SCHED_ASLEEP) {
         queue_remove(sv);
+    }
+    if (rq->null) {
+        null_release(rq, sv);
     }
     rq->soft_vcpus -= sv->has_soft;
     list_remove(&sv->domain_link);

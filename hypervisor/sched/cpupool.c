@@ -60,13 +60,14 @@ static struct cpupool *find_pool(uint32_t id)
     return pool && pool->id == id ? pool : NULL;
 }
 
-static void pool_reset(struct cpupool *pool, uint32_t id)
+static void pool_reset(struct cpupool *pool, uint32_t id, bool null)
 {
     struct run_queue *rq = &pool->queue;
 
     // The lock stays as it is: somebody may hold it for a last look.
     pool->id = id;
     pool->domain_count = 0;
+    rq->null = null;
     list_init(&rq->waiting);
     list_init(&rq->domains);
     rq->max_weight = 1;
@@ -75,7 +76,7 @@ static void pool_reset(struct cpupool *pool, uint32_t id)
 }
 
 // Creates a pool; pools_lock held. id XEN_SYSCTL_CPUPOOL_PAR_ANY: the first that is free.
-static int pool_create(uint32_t id, struct cpupool **out)
+static int pool_create(uint32_t id, bool null, struct cpupool **out)
 {
     struct cpupool *pool, *before;
     uint32_t free_id = 0;
@@ -97,7 +98,7 @@ static int pool_create(uint32_t id, struct cpupool **out)
         pool = list_entry(unused.next, struct cpupool, link);
         list_remove(&pool->link);
     }
-    pool_reset(pool, id);
+    pool_reset(pool, id, null);
     before = pool_from(id);
     list_add_tail(before ? &before->link : &pools, &pool->link);
     *out = pool;
@@ -106,7 +107,7 @@ static int pool_create(uint32_t id, struct cpupool **out)
 
 int cpupool_init(void)
 {
-    return pool_create(0, &pool0);
+    return pool_create(0, sched_default_null, &pool0);
 }
 
 static void update_all_allowed(struct run_queue *rq)
@@ -117,6 +118,9 @@ static void update_all_allowed(struct run_queue *rq)
     list_for_each (sd, &rq->domains, link) {
         list_for_each (sv, &sd->vcpus, domain_link) {
             update_allowed(rq, sv);
+            if (rq->null) {
+                null_allowed_changed(rq, sv);
+            }
         }
     }
 }
@@ -257,10 +261,10 @@ static int op_create(struct xen_sysctl_cpupool_op *op)
     struct cpupool *pool;
     int error;
 
-    if (op->sched_id != sched_id()) {
+    if (op->sched_id != XEN_SCHEDULER_CREDIT2 && op->sched_id != XEN_SCHEDULER_NULL) {
         return -XEN_EINVAL;
     }
-    error = pool_create(op->cpupool_id, &pool);
+    error = pool_create(op->cpupool_id, op->sched_id == XEN_SCHEDULER_NULL, &pool);
     if (!error) {
         op->cpupool_id = pool->id;
     }
@@ -288,6 +292,9 @@ static void detach(struct domain *d, struct sched_domain *sd)
     struct sched_vcpu *sv;
 
     list_for_each (sv, &sd->vcpus, domain_link) {
+        if (rq->null) {
+            null_release(rq, sv);
+        }
         rq->soft_vcpus -= sv->has_soft;
         sv->has_soft = false;
         sv->virtual_time -= rq->base; // kept as a (negated) credit between the queues
@@ -309,6 +316,9 @@ static void attach(struct domain *d, struct sched_domain *sd, struct cpupool *po
     pool->domain_count++;
     list_add_tail(&rq->domains, &sd->link);
     credit_update_weights(rq);
+    if (rq->null) {
+        sd->cap = 0; // nothing there would keep it
+    }
     list_for_each (sv, &sd->vcpus, domain_link) {
         sv->virtual_time += rq->base;
         update_allowed(rq, sv);
@@ -372,7 +382,7 @@ static int op_info(struct xen_sysctl_cpupool_op *op, struct cpumask *mask)
         return -XEN_ENOENT;
     }
     op->cpupool_id = pool->id;
-    op->sched_id = sched_id();
+    op->sched_id = pool->queue.null ? XEN_SCHEDULER_NULL : XEN_SCHEDULER_CREDIT2;
     op->n_dom = pool->domain_count;
     *mask = pool->queue.cpus;
     return 0;
@@ -414,6 +424,21 @@ int sched_cpupool_op(struct xen_sysctl_cpupool_op *op, struct cpumask *mask)
     return error;
 }
 
+static void dump_cpu(const struct run_queue *rq, const struct sched_cpu *sc)
+{
+    const struct sched_vcpu *current = sc->current;
+
+    if (current) {
+        log_info("  CPU%u runs d%uv%u, credit %lld", sc->cpu->id, current->vcpu->domain->id,
+                 current->vcpu->id, (long long)credit_of(rq, current));
+    } else if (sc->owner) {
+        log_info("  CPU%u is idle, kept for d%uv%u", sc->cpu->id, sc->owner->vcpu->domain->id,
+                 sc->owner->vcpu->id);
+    } else {
+        log_info("  CPU%u is idle", sc->cpu->id);
+    }
+}
+
 static void dump_queue(struct run_queue *rq)
 {
     struct sched_vcpu *sv;
@@ -421,14 +446,7 @@ static void dump_queue(struct run_queue *rq)
 
     spin_lock(&rq->lock);
     for_each_cpu (cpu, &rq->cpus) {
-        struct sched_vcpu *current = sched_cpu_of(cpu)->current;
-
-        if (current) {
-            log_info("  CPU%u runs d%uv%u, credit %lld", cpu, current->vcpu->domain->id,
-                     current->vcpu->id, (long long)credit_of(rq, current));
-        } else {
-            log_info("  CPU%u is idle", cpu);
-        }
+        dump_cpu(rq, sched_cpu_of(cpu));
     }
     list_for_each (sv, &rq->waiting, link) {
         log_info("  waiting: d%uv%u, credit %lld", sv->vcpu->domain->id, sv->vcpu->id,
@@ -444,9 +462,9 @@ void sched_dump(void)
     spin_lock(&pools_lock);
     log_info("Scheduler: %s", sched_name());
     list_for_each (pool, &pools, link) {
-        log_info("CPU pool %u: %u CPUs, %u domains, rate limit %lld ns", pool->id,
-                 cpumask_weight(&pool->queue.cpus), pool->domain_count,
-                 (long long)pool->queue.ratelimit);
+        log_info("CPU pool %u: %s, %u CPUs, %u domains, rate limit %lld ns", pool->id,
+                 pool->queue.null ? "null" : "credit2", cpumask_weight(&pool->queue.cpus),
+                 pool->domain_count, (long long)pool->queue.ratelimit);
         dump_queue(&pool->queue);
     }
     spin_unlock(&pools_lock);

@@ -20,7 +20,8 @@ void update_allowed(struct run_queue *rq, struct sched_vcpu *sv)
         sv->allowed = rq->cpus; // the pool has none of its CPUs: better than not to run at all
     }
     cpumask_and(&soft, &sv->allowed, &v->soft_affinity);
-    sv->has_soft = !cpumask_empty(&soft) && cpumask_weight(&soft) < cpumask_weight(&sv->allowed);
+    sv->has_soft =
+        !rq->null && !cpumask_empty(&soft) && cpumask_weight(&soft) < cpumask_weight(&sv->allowed);
     rq->soft_vcpus += (unsigned int)sv->has_soft - (unsigned int)had_soft;
 }
 
@@ -192,6 +193,10 @@ void queue_add(struct run_queue *rq, struct sched_vcpu *sv, unsigned int except,
 {
     unsigned int cpu;
 
+    if (rq->null) {
+        null_add(rq, sv);
+        return;
+    }
     if (sv->domain->cap && cap_exhausted(sv->domain, t)) {
         cap_park(sv);
         return;

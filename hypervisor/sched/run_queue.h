@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scheduler's own structures. One run queue serves all CPUs of a CPU pool; nothing but
 // cpupool.c knows that a pool has exactly one, so it may become one per socket.
+// A queue follows one of two policies: credit2 or null (run_queue.null), which has no use for
+// credit, caps, soft affinity of running vcpus, or reservations.
 // Locking: run_queue.lock covers everything here that belongs to the queue: its CPUs' sched_cpu,
 // its domains' and vcpus' data, and struct vcpu.running and .runstate of those vcpus. A domain or
 // CPU changes queues only while none of its vcpus runs there, with the old queue's lock held, so
@@ -26,6 +28,7 @@
 
 struct run_queue {
     struct spinlock lock;
+    bool null;               // the null policy; constant while the pool is in use
     struct list waiting;     // runnable vcpus that no CPU runs, by credit, most first
     struct list domains;     // struct sched_domain
     struct cpumask cpus;     // that serve this queue
@@ -58,6 +61,7 @@ struct sched_vcpu {
     struct list domain_link; // sched_domain.vcpus
     enum sched_state state;
     struct sched_cpu *reserved; // waiting: the idle CPU that is on its way to take it, or NULL
+    struct sched_cpu *home;     // null policy: the CPU that is its own, or NULL
     bool yields;
     unsigned int pinned;    // SCHEDOP_pin_override: only there; MAX_CPUS: not
     bool has_soft;          // soft affinity leaves out CPUs that are allowed
@@ -84,6 +88,7 @@ struct sched_cpu {
     struct run_queue *queue;     // NULL: in no pool
     struct sched_vcpu *current;  // NULL: idle
     struct sched_vcpu *reserved; // the waiting vcpu for which it was told to wake up, or NULL
+    struct sched_vcpu *owner;    // null policy: the vcpu whose home it is, or NULL
     ns_t run_start;              // when current began to run
     bool told;                   // has been told to look again
     bool contended;              // somebody else wanted to run there when it last chose
@@ -139,6 +144,19 @@ bool reserve_idle_cpu(struct run_queue *rq, struct sched_vcpu *sv);
 void drop_reservation(struct sched_vcpu *sv);
 void update_allowed(struct run_queue *rq, struct sched_vcpu *sv);
 void set_slice_end(struct sched_cpu *sc, ns_t end);
+
+// null.c: all with the queue locked, and only in queues of that policy.
+// As queue_add: on the vcpu's own CPU, or into the line for one.
+void null_add(struct run_queue *rq, struct sched_vcpu *sv);
+// What the CPU should run instead of nothing; a CPU without owner takes the first in line.
+struct sched_vcpu *null_choose(struct run_queue *rq, struct sched_cpu *sc);
+// Takes its CPU from sv, which stands in the line afterwards if it waits. Without one: nothing.
+void null_release(struct run_queue *rq, struct sched_vcpu *sv);
+// After sv->allowed has changed.
+void null_allowed_changed(struct run_queue *rq, struct sched_vcpu *sv);
+
+// control.c: whether pools follow the null policy that are made without a choice (sched=).
+extern bool sched_default_null;
 
 // cpupool.c
 extern struct cpupool *pool0;

@@ -525,11 +525,14 @@ void machine_reset_statistics(void)
 
 void machine_become_domain(domid_t id)
 {
-    for (unsigned int i = 0; i < cpu_count; i++) {
-        if (machine[i].cpu.current && machine[i].cpu.current->domain->id == id) {
-            simulated_cpu = &machine[i].cpu;
-            return;
+    for (unsigned int tries = 0; tries < 10000; tries++) {
+        for (unsigned int i = 0; i < cpu_count; i++) {
+            if (machine[i].cpu.current && machine[i].cpu.current->domain->id == id) {
+                simulated_cpu = &machine[i].cpu;
+                return;
+            }
         }
+        machine_run(100 * US); // it may be its turn later
     }
     fail_msg("domain %u does not run", id);
 }
@@ -558,4 +561,42 @@ void set_affinity(struct task *task, uint64_t hard, uint64_t soft)
     struct cpumask hard_mask = {{hard}}, soft_mask = {{soft}};
 
     assert_int_equal(sched_set_affinity(task->vcpu, &hard_mask, &soft_mask), 0);
+}
+
+int pool_op_with(uint32_t op, uint32_t pool, uint32_t cpu, uint32_t domid, uint32_t policy,
+                 struct cpumask *mask)
+{
+    struct xen_sysctl_cpupool_op request = {
+        .op = op, .cpupool_id = pool, .cpu = cpu, .domid = domid, .sched_id = policy};
+    struct cpumask unused;
+    int error;
+
+    for (unsigned int tries = 0; tries < 3; tries++) {
+        machine_become_domain(0);
+        error = sched_cpupool_op(&request, mask ? mask : &unused);
+        if (error != -XEN_ERESTART) {
+            break;
+        }
+        machine_run(10 * US);
+    }
+    return error ? error : (int)request.cpupool_id;
+}
+
+int pool_op(uint32_t op, uint32_t pool, uint32_t cpu, uint32_t domid, struct cpumask *mask)
+{
+    return pool_op_with(op, pool, cpu, domid, sched_id(), mask);
+}
+
+void task_offline(struct task *task)
+{
+    task->vcpu->pause_flags |= VCPU_DOWN;
+    task->ready_since = TIMER_NONE;
+    sched_vcpu_sleep(task->vcpu);
+}
+
+void task_online(struct task *task)
+{
+    task->vcpu->pause_flags &= ~VCPU_DOWN;
+    task->ready_since = clock_now;
+    sched_vcpu_wake(task->vcpu);
 }

@@ -57,8 +57,14 @@ void set_cap(struct domain *d, uint16_t cap);
 void set_affinity(struct task *task, uint64_t hard, uint64_t soft);
 void task_block(struct task *task); // from outside, as if it had gone to sleep for ever
 void task_wake(struct task *task);
-// The test goes on as if it were a hypercall of that domain, which has to have a running vcpu.
+// The test goes on as if it were a hypercall of that domain, as soon as it has a running vcpu.
 void machine_become_domain(domid_t id);
+// Hypercalls of domain 0, which has to run: the pool's number, or an error. policy: XEN_SCHEDULER_.
+int pool_op_with(uint32_t op, uint32_t pool, uint32_t cpu, uint32_t domid, uint32_t policy,
+                 struct cpumask *mask);
+int pool_op(uint32_t op, uint32_t pool, uint32_t cpu, uint32_t domid, struct cpumask *mask);
+void task_offline(struct task *task); // as VCPUOP_down of another vcpu would
+void task_online(struct task *task);
 unsigned int machine_random(unsigned int limit);
 
 #endif

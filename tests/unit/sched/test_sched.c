@@ -506,24 +506,6 @@ static void runstate_adds_up(void **state)
     v->runstate_area.part[0] = NULL;
 }
 
-static int pool_op(uint32_t op, uint32_t pool, uint32_t cpu, uint32_t domid, struct cpumask *mask)
-{
-    struct xen_sysctl_cpupool_op request = {
-        .op = op, .cpupool_id = pool, .cpu = cpu, .domid = domid, .sched_id = sched_id()};
-    struct cpumask unused;
-    int error;
-
-    for (unsigned int tries = 0; tries < 3; tries++) {
-        machine_become_domain(0);
-        error = sched_cpupool_op(&request, mask ? mask : &unused);
-        if (error != -XEN_ERESTART) {
-            break;
-        }
-        machine_run(10 * US);
-    }
-    return error ? error : (int)request.cpupool_id;
-}
-
 static void pools(void **state)
 {
     struct domain *control = machine_domain(4, HOG), *moved = machine_domain(2, HOG);
