@@ -16,7 +16,6 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, 
 
 #define RFLAGS_FIXED 2u
 #define RFLAGS_DEFINED 0x3f7fd7u
-#define CR0_RESERVED 0x1ffaffc0UL
 #define AR_TYPE_CODE 0x8u
 #define AR_S 0x10u
 #define AR_PRESENT 0x80u
@@ -104,23 +103,6 @@ static bool is_data_or_absent(const struct segment *s)
     return !(s->attributes & AR_PRESENT) || ((s->attributes & AR_S) && !is_code(s));
 }
 
-static bool valid_control(const struct hvm_registers *r, uint64_t rflags)
-{
-    bool paging = r->cr0 & CR0_PG;
-    bool long_mode = (r->efer & EFER_LME) && paging;
-
-    if ((r->cr0 & CR0_RESERVED) || r->cr0 >> 32 || (rflags & ~(uint64_t)RFLAGS_DEFINED)) {
-        return false;
-    }
-    if (paging && !(r->cr0 & CR0_PE)) {
-        return false;
-    }
-    if (r->efer & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) {
-        return false;
-    }
-    return long_mode == ((r->efer & EFER_LMA) != 0) && (!long_mode || (r->cr4 & CR4_PAE));
-}
-
 static bool take_32(const struct vcpu_hvm_x86_32 *in, struct hvm_registers *r, uint64_t gpr[16],
                     uint64_t *rip, uint64_t *rflags)
 {
@@ -186,7 +168,8 @@ int arch_vcpu_initialise(struct vcpu *v, gva_t at)
     } else if (context.mode == VCPU_HVM_MODE_64B) {
         valid = take_64(&context.cpu_regs.x86_64, &r, gpr, &rip, &rflags);
     }
-    if (!valid || !valid_control(&r, rflags)) {
+    if (!valid || (rflags & ~(uint64_t)RFLAGS_DEFINED) ||
+        !hvm_control_valid(v->domain, r.cr0, r.cr4, r.efer)) {
         return -XEN_EINVAL;
     }
     memcpy(v->arch.gpr, gpr, sizeof(gpr));

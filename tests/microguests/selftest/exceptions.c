@@ -21,6 +21,13 @@ INSTRUCTION(run_breakpoint, "int3")
 INSTRUCTION(run_divide, "xorl %%edx, %%edx; movl $1, %%eax; xorl %%ecx, %%ecx; divl %%ecx")
 INSTRUCTION(run_bad_cr4, "movq %%cr4, %%rax; btsq $40, %%rax; movq %%rax, %%cr4")
 INSTRUCTION(run_bad_cr0, "movl $0x20000000, %%eax; movq %%rax, %%cr0") // NW without CD
+INSTRUCTION(run_la57, "movq %%cr4, %%rax; btsq $12, %%rax; movq %%rax, %%cr4")
+INSTRUCTION(run_pke, "movq %%cr4, %%rax; btsq $22, %%rax; movq %%rax, %%cr4")
+INSTRUCTION(run_no_pae, "movq %%cr4, %%rax; btrq $5, %%rax; movq %%rax, %%cr4")
+INSTRUCTION(run_no_protection, "movq %%cr0, %%rax; btrq $0, %%rax; movq %%rax, %%cr0")
+INSTRUCTION(run_no_paging, "movq %%cr0, %%rax; btrq $31, %%rax; movq %%rax, %%cr0")
+INSTRUCTION(run_lmsw, "smsw %%ax; orw $4, %%ax; lmsw %%ax; smsw %%cx; andw $~4, %%ax; lmsw %%ax")
+INSTRUCTION(run_write_protect, "movq %%cr0, %%rax; btcq $16, %%rax; movq %%rax, %%cr0")
 INSTRUCTION(run_bad_xcr, "xorl %%eax, %%eax; xorl %%edx, %%edx; xorl %%ecx, %%ecx; xsetbv")
 INSTRUCTION(run_far_read, "movabsq $0x4000000000, %%rax; movq (%%rax), %%rax")
 INSTRUCTION(run_non_canonical, "movabsq $0x8000000000000000, %%rax; movq (%%rax), %%rax")
@@ -33,6 +40,18 @@ static void read_msr(void *msr)
 static void write_msr(void *msr)
 {
     wrmsr((uint32_t)(uintptr_t)msr, ~0ul);
+}
+
+static void set_svme(void *unused)
+{
+    (void)unused;
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | 1u << 12);
+}
+
+static void clear_lme(void *unused)
+{
+    (void)unused;
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~(1ul << 8));
 }
 
 static void *msr_number(uint32_t msr)
@@ -69,9 +88,35 @@ void check_exceptions(void)
     }
 }
 
-// A processor refuses these by itself; an emulated one may leave it to the hypervisor.
+static void check_writes_that_are_taken(void)
+{
+    uint64_t before = read_cr4();
+
+    write_cr4(before ^ 1ul << 7);
+    check_equal((long)read_cr4(), (long)(before ^ 1ul << 7), "CR4.PGE can be changed");
+    write_cr4(before);
+    check_equal(try_call(run_lmsw, NULL), NO_EXCEPTION, "LMSW sets and clears CR0.EM");
+    check_equal(try_call(run_write_protect, NULL), NO_EXCEPTION, "CR0.WP can be changed");
+    check_equal(try_call(run_write_protect, NULL), NO_EXCEPTION, "and changed back");
+}
+
+// A processor refuses many of these by itself; an emulated one may leave it to the hypervisor.
 void check_control_registers(void)
 {
+    struct cpuid seven = cpuid(7, 0);
+
     check_equal(try_call(run_bad_cr4, NULL), VECTOR_GP, "a reserved bit of CR4 gives #GP");
     check_equal(try_call(run_bad_cr0, NULL), VECTOR_GP, "CR0.NW without CR0.CD gives #GP");
+    check_equal(try_call(run_no_pae, NULL), VECTOR_GP, "CR4.PAE stays set in 64-bit mode");
+    check_equal(try_call(run_no_protection, NULL), VECTOR_GP, "CR0.PG needs CR0.PE");
+    check_equal(try_call(run_no_paging, NULL), VECTOR_GP, "CR0.PG stays set in 64-bit mode");
+    check_equal(try_call(set_svme, NULL), VECTOR_GP, "EFER.SVME gives #GP");
+    check_equal(try_call(clear_lme, NULL), VECTOR_GP, "EFER.LME stays while paging is on");
+    if (!(seven.ecx & 1u << 16)) {
+        check_equal(try_call(run_la57, NULL), VECTOR_GP, "CR4.LA57 needs its feature");
+    }
+    if (!(seven.ecx & 1u << 3)) {
+        check_equal(try_call(run_pke, NULL), VECTOR_GP, "CR4.PKE needs its feature");
+    }
+    check_writes_that_are_taken();
 }

@@ -243,7 +243,7 @@ static void check_vmcb(const struct vmcb *vmcb)
     bool long_mode = (vmcb->efer & 0x100) && (vmcb->cr0 & 0x80000000);
 
     REQUIRE(vmcb->efer & 0x1000);
-    REQUIRE(!(vmcb->efer & ~0x1d01UL));
+    REQUIRE(!(vmcb->efer & ~0x5d01UL));
     REQUIRE(!(vmcb->cr0 & 0x20000000) || (vmcb->cr0 & 0x40000000));
     REQUIRE(!(vmcb->cr0 >> 32));
     REQUIRE(!(vmcb->cr3 >> 52));

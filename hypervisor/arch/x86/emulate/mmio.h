@@ -77,6 +77,14 @@ int x86_mmio_plan(const struct x86_instruction *instruction, const struct x86_re
                   const uint64_t segment_base[X86_SEGMENTS], struct x86_mmio_access *access);
 
 /*
+ * The linear address of an instruction's memory operand (it has one: instruction->memory), for what
+ * is carried out elsewhere. Registers and bases as for x86_mmio_plan.
+ */
+uint64_t x86_memory_address(const struct x86_instruction *instruction,
+                            const struct x86_registers *registers,
+                            const uint64_t segment_base[X86_SEGMENTS]);
+
+/*
  * Compute with the value read: access.size bytes at access.read_address, higher bits ignored; any
  * value if nothing was to be read.
  */

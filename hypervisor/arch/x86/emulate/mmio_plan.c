@@ -273,6 +273,16 @@ static uint64_t effective_offset(const struct x86_instruction *instruction,
     return offset;
 }
 
+uint64_t x86_memory_address(const struct x86_instruction *instruction,
+                            const struct x86_registers *registers,
+                            const uint64_t segment_base[X86_SEGMENTS])
+{
+    uint64_t next_rip = registers->rip + instruction->length;
+
+    return linear_address(instruction, segment_base, instruction->segment,
+                          effective_offset(instruction, registers, next_rip));
+}
+
 /* AH, CH, DH and BH are the registers 4 to 7 of byte operands without REX. */
 static bool is_high_byte(const struct x86_instruction *instruction, uint8_t number, uint8_t size)
 {

@@ -17,13 +17,6 @@
 
 #include "context_internal.h"
 
-#define CR0_VALID                                                                                  \
-    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD |     \
-     (uint64_t)CR0_PG)
-#define CR4_ALWAYS                                                                                 \
-    (0x7UL /* VME PVI TSD */ | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | 0x100 /* PCE */ |  \
-     CR4_OSFXSR | CR4_OSXMMEXCPT)
-#define EFER_VALID (EFER_SCE | EFER_LME | EFER_LMA | (uint64_t)EFER_NXE)
 #define RFLAGS_VALID 0x3f7fd7UL
 #define RFLAGS_FIXED 2UL
 #define RFLAGS_VM (1UL << 17)
@@ -118,36 +111,14 @@ static bool segments_valid(const struct hvm_hw_cpu *r)
     return ok && canonical(r->gdtr_base) && canonical(r->idtr_base);
 }
 
-static uint64_t cr4_valid(struct vcpu *v)
-{
-    struct cpuid_leaf one, seven;
-
-    cpuid_policy_lookup(v, 1, 0, &one);
-    cpuid_policy_lookup(v, 7, 0, &seven);
-    return CR4_ALWAYS | (one.ecx & 1u << 17 ? CR4_PCIDE : 0) |
-           (one.ecx & 1u << 26 ? CR4_OSXSAVE : 0) | (seven.ebx & 1u << 0 ? CR4_FSGSBASE : 0) |
-           (seven.ebx & 1u << 7 ? CR4_SMEP : 0) | (seven.ebx & 1u << 20 ? CR4_SMAP : 0) |
-           (seven.ecx & 1u << 2 ? CR4_UMIP : 0);
-}
-
 static bool control_registers_valid(struct vcpu *v, const struct hvm_hw_cpu *r)
 {
-    bool paging = r->cr0 & CR0_PG, long_mode = r->msr_efer & EFER_LMA;
     struct cpuid_leaf sizes;
 
     cpuid_policy_lookup(v, 0x80000008, 0, &sizes);
-    if (r->cr0 & ~CR0_VALID || (paging && !(r->cr0 & CR0_PE)) ||
-        ((r->cr0 & CR0_NW) && !(r->cr0 & CR0_CD))) {
-        return false;
-    }
-    if (r->cr4 & ~cr4_valid(v) || ((r->cr4 & CR4_PCIDE) && !long_mode)) {
-        return false;
-    }
-    if (r->msr_efer & ~EFER_VALID || long_mode != ((r->msr_efer & EFER_LME) && paging) ||
-        (long_mode && (!(r->cr4 & CR4_PAE) || (r->rflags & RFLAGS_VM)))) {
-        return false;
-    }
-    return !(r->cr3 >> MAX(MIN(sizes.eax & 0xff, 52u), 32u)) && !(r->dr6 >> 32) && !(r->dr7 >> 32);
+    return hvm_control_valid(v->domain, r->cr0, r->cr4, r->msr_efer) &&
+           !((r->msr_efer & EFER_LMA) && (r->rflags & RFLAGS_VM)) &&
+           !(r->cr3 >> MAX(MIN(sizes.eax & 0xff, 52u), 32u)) && !(r->dr6 >> 32) && !(r->dr7 >> 32);
 }
 
 static bool event_valid(const struct hvm_hw_cpu *r)

@@ -132,6 +132,53 @@ void cpuid_policy_init(void)
     }
 }
 
+// Which feature each bit of a register needs: bit numbers in one word of a leaf.
+struct register_bits {
+    uint32_t leaf, subleaf;
+    unsigned int word; // 0 to 3: eax to edx
+    unsigned int feature;
+    uint64_t cr4, efer;
+};
+
+static const struct register_bits register_bits[] = {
+    {1, NO_SUBLEAF, 3, 1, CR4_VME | CR4_PVI, 0},
+    {1, NO_SUBLEAF, 3, 2, CR4_DE, 0},
+    {1, NO_SUBLEAF, 3, 3, CR4_PSE, 0},
+    {1, NO_SUBLEAF, 3, 4, CR4_TSD, 0},
+    {1, NO_SUBLEAF, 3, 6, CR4_PAE, 0},
+    {1, NO_SUBLEAF, 3, 7, CR4_MCE, 0},
+    {1, NO_SUBLEAF, 3, 13, CR4_PGE, 0},
+    {1, NO_SUBLEAF, 3, 24, CR4_OSFXSR, 0},
+    {1, NO_SUBLEAF, 3, 25, CR4_OSXMMEXCPT, 0},
+    {1, NO_SUBLEAF, 2, 17, CR4_PCIDE, 0},
+    {1, NO_SUBLEAF, 2, 26, CR4_OSXSAVE, 0},
+    {7, 0, 1, 0, CR4_FSGSBASE, 0},
+    {7, 0, 1, 7, CR4_SMEP, 0},
+    {7, 0, 1, 20, CR4_SMAP, 0},
+    {7, 0, 2, 2, CR4_UMIP, 0},
+    {7, 0, 2, 16, CR4_LA57, 0},
+    {0x80000001, NO_SUBLEAF, 3, 11, 0, EFER_SCE},
+    {0x80000001, NO_SUBLEAF, 3, 20, 0, EFER_NXE},
+    {0x80000001, NO_SUBLEAF, 3, 25, 0, EFER_FFXSR},
+    {0x80000001, NO_SUBLEAF, 3, 29, 0, EFER_LME},
+};
+
+static void find_register_bits(struct cpuid_policy *p)
+{
+    p->cr4_valid = CR4_PCE; // RDPMC is part of no feature
+    p->efer_valid = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(register_bits); i++) {
+        const struct register_bits *bits = &register_bits[i];
+        const xen_cpuid_leaf_t *l = find(p, bits->leaf, bits->subleaf);
+        const uint32_t words[] = {l ? l->a : 0, l ? l->b : 0, l ? l->c : 0, l ? l->d : 0};
+
+        if (words[bits->word] >> bits->feature & 1) {
+            p->cr4_valid |= bits->cr4;
+            p->efer_valid |= bits->efer;
+        }
+    }
+}
+
 int cpuid_policy_create(struct domain *d)
 {
     d->arch.policy = heap_new(struct cpuid_policy);
@@ -139,6 +186,7 @@ int cpuid_policy_create(struct domain *d)
         return -XEN_ENOMEM;
     }
     *d->arch.policy = cpuid_policy_hvm_default;
+    find_register_bits(d->arch.policy);
     return 0;
 }
 
@@ -210,6 +258,7 @@ int cpuid_policy_set(struct domain *d, const xen_cpuid_leaf_t *leaves, unsigned 
             mine->d = leaves[i].d;
         }
     }
+    find_register_bits(d->arch.policy);
     return 0;
 }
 

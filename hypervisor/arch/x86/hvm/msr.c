@@ -106,23 +106,6 @@ bool hvm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
     }
 }
 
-static bool write_efer(struct vcpu *v, uint64_t value)
-{
-    struct hvm_registers r;
-
-    hvm_get_registers(v, &r);
-    if (value & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) {
-        return false;
-    }
-    // LME may not change while paging is on, and LMA is the processor's.
-    if ((r.cr0 & CR0_PG) && ((value ^ r.efer) & EFER_LME)) {
-        return false;
-    }
-    r.efer = (value & ~(uint64_t)EFER_LMA) | (r.efer & EFER_LMA);
-    hvm_set_registers(v, &r);
-    return true;
-}
-
 static bool write_pat(struct vcpu *v, uint64_t value)
 {
     struct hvm_registers r;
@@ -147,7 +130,7 @@ bool hvm_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
     }
     switch (msr) {
     case MSR_EFER:
-        return write_efer(v, value);
+        return hvm_write_efer(v, value);
     case MSR_PAT:
         return write_pat(v, value);
     case MSR_TSC:

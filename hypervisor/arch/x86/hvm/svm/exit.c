@@ -15,6 +15,13 @@
 #include "../../emulate/intercepted.h"
 #include "vmcb.h"
 
+static enum x86_mode code_mode(const struct vmcb *vmcb)
+{
+    return vmcb->cs.attributes & 0x200   ? X86_MODE_64
+           : vmcb->cs.attributes & 0x400 ? X86_MODE_32
+                                         : X86_MODE_16;
+}
+
 // Length of the intercepted instruction; 0: it is not what was intercepted any more (another vcpu
 // changed it), or cannot be read: the guest tries again.
 static unsigned int instruction_length(struct vcpu *v, struct vmcb *vmcb,
@@ -22,12 +29,13 @@ static unsigned int instruction_length(struct vcpu *v, struct vmcb *vmcb,
 {
     uint8_t bytes[15];
     size_t available = hvm_fetch_instruction(v, bytes);
-    enum x86_mode mode = vmcb->cs.attributes & 0x200   ? X86_MODE_64
-                         : vmcb->cs.attributes & 0x400 ? X86_MODE_32
-                                                       : X86_MODE_16;
-    int length = x86_intercepted_length(bytes, available, mode, which);
+    int length = x86_intercepted_length(bytes, available, code_mode(vmcb), which);
 
-    return length > 0 ? (unsigned int)length : 0;
+    if (unlikely(length <= 0)) {
+        v->arch.fetch.page = 1; // its tables may map another page there by now
+        return 0;
+    }
+    return (unsigned int)length;
 }
 
 static void skip(struct vcpu *v, struct vmcb *vmcb, unsigned int length)
@@ -112,6 +120,15 @@ static void handle_vmmcall(struct vcpu *v, struct vmcb *vmcb)
     }
     gpr[0] = (uint64_t)result;
     skip(v, vmcb, length);
+}
+
+static void handle_control_write(struct vcpu *v, struct vmcb *vmcb)
+{
+    unsigned int length = svm_write_control_register(v, vmcb, code_mode(vmcb));
+
+    if (length) {
+        skip(v, vmcb, length);
+    }
 }
 
 static void handle_hlt(struct vcpu *v, struct vmcb *vmcb)
@@ -246,6 +263,10 @@ void svm_handle_exit(struct vcpu *v, struct vmcb *vmcb)
         break;
     case EXIT_IO:
         handle_io(v, vmcb);
+        break;
+    case EXIT_CR4_WRITE:
+    case EXIT_CR0_SELECTIVE_WRITE:
+        handle_control_write(v, vmcb);
         break;
     case EXIT_XSETBV:
         handle_xsetbv(v, vmcb);

@@ -104,9 +104,11 @@ int hvm_vendor_init_cpu(void)
 static void init_vmcb(struct vcpu *v, struct vmcb *vmcb)
 {
     vmcb->intercept_exceptions = 1u << 1 | 1u << 17 | 1u << 18; // #DB, #AC, #MC
-    vmcb->intercept_misc1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_RDPMC |
-                            INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA |
-                            INTERCEPT_IO | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
+    vmcb->intercept_cr_write = INTERCEPT_CR4;
+    vmcb->intercept_misc1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT |
+                            INTERCEPT_CR0_SELECTIVE | INTERCEPT_RDPMC | INTERCEPT_CPUID |
+                            INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IO |
+                            INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
     vmcb->intercept_misc2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD |
                             INTERCEPT_VMSAVE | INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT |
                             INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |
@@ -166,6 +168,18 @@ void hvm_get_paging(const struct vcpu *v, uint64_t *cr0, uint64_t *cr3, uint64_t
     *cr3 = vmcb->cr3;
     *cr4 = vmcb->cr4;
     *efer = vmcb->efer;
+}
+
+void hvm_set_paging(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer, bool flush)
+{
+    struct vmcb *vmcb = v->arch.svm->vmcb;
+
+    vmcb->cr0 = cr0;
+    vmcb->cr4 = cr4;
+    vmcb->efer = efer | EFER_SVME;
+    if (flush) {
+        v->arch.svm->asid_cpu = MAX_CPUS; // takes a new ASID on its next entry
+    }
 }
 
 // The VMCB's places for the segment registers in the order of enum hvm_segment.

@@ -6,10 +6,15 @@
 #include <bulkhead/types.h>
 #include <x86/hvm.h>
 
+#include "../../emulate/decode.h"
+
+// intercept_cr_write
+#define INTERCEPT_CR4 (1u << 4)
 // intercepts.misc1
 #define INTERCEPT_INTR (1u << 0)
 #define INTERCEPT_NMI (1u << 1)
 #define INTERCEPT_INIT (1u << 3)
+#define INTERCEPT_CR0_SELECTIVE (1u << 5) // writes that change more than TS and MP
 #define INTERCEPT_RDPMC (1u << 15)
 #define INTERCEPT_CPUID (1u << 18)
 #define INTERCEPT_INVD (1u << 22)
@@ -33,12 +38,14 @@
 #define INTERCEPT_RDPRU (1u << 14)
 
 enum svm_exit {
+    EXIT_CR4_WRITE = 0x14,
     EXIT_EXCEPTION_DB = 0x41,
     EXIT_EXCEPTION_AC = 0x51,
     EXIT_EXCEPTION_MC = 0x52,
     EXIT_INTR = 0x60,
     EXIT_NMI = 0x61,
     EXIT_INIT = 0x63,
+    EXIT_CR0_SELECTIVE_WRITE = 0x65,
     EXIT_RDPMC = 0x6f,
     EXIT_CPUID = 0x72,
     EXIT_INVD = 0x76,
@@ -163,6 +170,11 @@ void svm_enter(uint64_t gpr[16], uint64_t guest_vmcb, uint64_t host_vmcb);
 
 // exit.c: handles the exit that the vmcb describes.
 void svm_handle_exit(struct vcpu *v, struct vmcb *vmcb);
+
+// control.c: carries out an intercepted write to CR0 or CR4. How much to skip; 0: the guest gets an
+// exception, or the instruction is another one by now.
+unsigned int svm_write_control_register(struct vcpu *v, const struct vmcb *vmcb,
+                                        enum x86_mode mode);
 
 // The bitmap of the MSRs that guests reach without an exit (svm.c).
 extern uint8_t *svm_msr_permissions;

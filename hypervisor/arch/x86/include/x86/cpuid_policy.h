@@ -17,6 +17,8 @@ struct cpuid_policy {
     unsigned int count;
     // Sorted by leaf and subleaf; subleaf XEN_CPUID_NO_SUBLEAF for leaves without.
     xen_cpuid_leaf_t leaves[CPUID_POLICY_MAX_LEAVES];
+    // What of CR4 and EFER (but for LMA) belongs to the features of the leaves.
+    uint64_t cr4_valid, efer_valid;
 };
 
 void cpuid_policy_init(void); // once, on the boot CPU

@@ -54,6 +54,8 @@ void hvm_set_registers(struct vcpu *v, const struct hvm_registers *in);
 // cr0, cr3, cr4 and efer alone, for the guest table walk.
 void hvm_get_paging(const struct vcpu *v, uint64_t *cr0, uint64_t *cr3, uint64_t *cr4,
                     uint64_t *efer);
+// Sets what hvm_get_paging gives, for the current vcpu; flush: forget all its translations.
+void hvm_set_paging(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer, bool flush);
 // Queues an exception for the next entry; error_code only for vectors that have one.
 void hvm_inject_exception(struct vcpu *v, uint8_t vector, uint32_t error_code);
 void hvm_inject_page_fault(struct vcpu *v, uint64_t address, uint32_t error_code);
@@ -91,6 +93,13 @@ bool hvm_map_on_demand(struct domain *d, gfn_t gfn);
 // One step of INS or OUTS (all of a REP's, bounded). False: #GP.
 bool hvm_emulate_string_io(struct vcpu *v, uint16_t port, unsigned int size, bool in, bool rep,
                            uint64_t next_rip);
+
+// Control registers (control_registers.c). Whether a vcpu of d can be in such a state.
+bool hvm_control_valid(const struct domain *d, uint64_t cr0, uint64_t cr4, uint64_t efer);
+// The vcpu writes, as MOV CRn and WRMSR do. False: #GP, and nothing has changed.
+bool hvm_write_cr0(struct vcpu *v, uint64_t value);
+bool hvm_write_cr4(struct vcpu *v, uint64_t value);
+bool hvm_write_efer(struct vcpu *v, uint64_t value);
 
 #define STARTUP_INIT 1u
 #define STARTUP_SIPI 2u
