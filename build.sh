@@ -12,6 +12,7 @@ usage() {
 Usage: ./build.sh COMMAND
   deps                      install the Debian packages that the other commands need
   hypervisor                build out/x86_64/bulkhead
+  toolstack                 build the tree out/x86_64/toolstack
   run [--batch] [OPTION...] boot it in QEMU with Debian 13 as domain 0 and show it at work
   test                      run all tests, then print one line of totals
   test unit|lint            run one group of tests
@@ -26,6 +27,7 @@ USAGE
 prepare() {
     scripts/deps
     scripts/debian13 headers
+    scripts/debian13 libraries
 }
 
 build_hypervisor() {
@@ -33,11 +35,17 @@ build_hypervisor() {
     make -j2 -C hypervisor
 }
 
+build_toolstack() {
+    prepare
+    make -j2 -C toolstack
+}
+
 command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
 deps) scripts/deps ;;
 hypervisor) build_hypervisor ;;
+toolstack) build_toolstack ;;
 run)
     build_hypervisor
     exec tests/rig/demo "$@"

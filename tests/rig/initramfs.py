@@ -10,6 +10,7 @@ A recipe is a text file of lines, applied to the tar in this order, the last mat
   directory PATH         make an empty directory
   link PATH TARGET       make a symbolic link
   file PATH MODE SOURCE  add a file; SOURCE is relative to the recipe, or to --files
+  tree PATH SOURCE       add a whole folder below PATH, with its modes
 
 The result is a newc cpio archive, sorted, all owned by root, without time stamps, compressed with
 zstd: the same input gives the same bits. Nothing is executed but depmod and the root's own static
@@ -56,6 +57,7 @@ class Recipe:
         self.directories = []
         self.links = []
         self.files = []
+        self.trees = []
         with open(path, encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 words = line.split("#")[0].split()
@@ -76,6 +78,8 @@ class Recipe:
             self.links.append(arguments)
         elif verb == "file" and len(arguments) == 3:
             self.files.append(arguments)
+        elif verb == "tree" and len(arguments) == 2:
+            self.trees.append(arguments)
         else:
             sys.exit(f"{where}: cannot understand: {' '.join(words)}")
 
@@ -195,6 +199,23 @@ def add_extras(entries, recipe, files):
                 break
         else:
             sys.exit(f"initramfs: no file {source}")
+    for path, source in recipe.trees:
+        add_tree(entries, path.lstrip("/"), os.path.join(files or recipe.folder, source))
+
+
+def add_tree(entries, path, source):
+    if not os.path.isdir(source):
+        sys.exit(f"initramfs: no folder {source}")
+    for folder, _, names in os.walk(source):
+        for name in names:
+            origin = os.path.join(folder, name)
+            target = posixpath.normpath(posixpath.join(path, os.path.relpath(origin, source)))
+            if os.path.islink(origin):
+                entries[target] = link(os.readlink(origin))
+                continue
+            with open(origin, "rb") as contents:
+                mode = stat.S_IFREG | stat.S_IMODE(os.stat(origin).st_mode)
+                entries[target] = Entry(mode, contents.read())
 
 
 def add_parents(entries):
@@ -232,19 +253,21 @@ def write_archive(entries, output):
 
 def main():
     parser = argparse.ArgumentParser(description="Make an initramfs by a recipe.")
-    parser.add_argument("--root", required=True, help="tar file of an unpacked Debian root")
+    parser.add_argument("--root", help="tar file of an unpacked Debian root, if any is kept")
     parser.add_argument("--recipe", required=True)
     parser.add_argument("--files", help="second folder to look for the recipe's sources in")
     parser.add_argument("--output", required=True)
     options = parser.parse_args()
 
     recipe = Recipe(options.recipe)
-    with tarfile.open(options.root) as tar:
-        entries = read_root(tar, recipe)
-        if recipe.modules:
-            add_modules(entries, tar, recipe.modules)
-        if recipe.busybox:
-            add_busybox(entries)
+    entries = {}
+    if options.root:
+        with tarfile.open(options.root) as tar:
+            entries = read_root(tar, recipe)
+            if recipe.modules:
+                add_modules(entries, tar, recipe.modules)
+            if recipe.busybox:
+                add_busybox(entries)
     add_extras(entries, recipe, options.files)
     add_parents(entries)
     write_archive(entries, options.output)

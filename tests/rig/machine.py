@@ -27,6 +27,10 @@ IMAGES = os.path.join(TOP, "out", "rig")
 LOCK = os.environ.get("BULKHEAD_QEMU_LOCK", os.path.join(IMAGES, "lock"))
 
 LOADERS = ("qemu", "grub-bios", "grub-uefi")
+TOOLSTACKS = {
+    "debian": "dom0.initrd",
+    "bulkhead": "dom0-toolstack.initrd",
+}
 HYPERVISORS = {
     "bulkhead": os.path.join(TOP, "out", "x86_64", "bulkhead"),
     "xen": os.path.join(IMAGES, "xen"),
@@ -64,6 +68,8 @@ class Configuration:
     """What to boot. Memory is in MiB; options are added to the ones that every boot needs."""
 
     hypervisor: str = "bulkhead"
+    # Whose tools domain 0's shell finds first. Debian's are always there.
+    toolstack: str = "debian"
     # Who loads the hypervisor: QEMU itself, or GRUB from a CD on BIOS or UEFI firmware.
     loader: str = "qemu"
     dom0: str = "pvh"
@@ -98,8 +104,8 @@ class Configuration:
         if self.modules is not None:
             return list(self.modules)
         kernel = os.path.join(IMAGES, "vmlinuz")
-        options = f"console=hvc0 {self.dom0_options}".strip()
-        return [f"{kernel} {options}", os.path.join(IMAGES, "dom0.initrd")]
+        options = f"console=hvc0 rig.toolstack={self.toolstack} {self.dom0_options}".strip()
+        return [f"{kernel} {options}", os.path.join(IMAGES, TOOLSTACKS[self.toolstack])]
 
     def qemu_command(self):
         command = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", self.cpu]

@@ -24,7 +24,7 @@ RESULTS = os.path.join(TOP, "out", "test-results")
 def pytest_addoption(parser):
     parser.addoption("--hypervisor", choices=list(machine.HYPERVISORS), default="bulkhead")
     parser.addoption("--dom0", choices=("pvh", "pv"), default="pvh")
-    parser.addoption("--toolstack", choices=("debian",), default="debian")
+    parser.addoption("--toolstack", choices=list(machine.TOOLSTACKS), default="debian")
 
 
 # Where the lines of this run go: tests/system/run names a file for each call.
@@ -73,6 +73,7 @@ class Booter:
         chosen = {
             "hypervisor": self.options.getoption("--hypervisor"),
             "dom0": self.options.getoption("--dom0"),
+            "toolstack": self.options.getoption("--toolstack"),
             "log": os.path.join(RESULTS, "consoles", f"{self.name}-{self.count}.log"),
         }
         chosen.update(settings)
