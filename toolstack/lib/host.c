@@ -17,14 +17,15 @@ static struct error *refused(int result, const char *what)
 
 static void read_build_id(struct hypervisor *hypervisor, char *text)
 {
-    struct {
+    // A build id's structure ends in as many bytes as it is long.
+    union {
         xen_build_id_t head;
-        uint8_t bytes[BUILD_ID_ROOM];
+        uint8_t bytes[sizeof(xen_build_id_t) + BUILD_ID_ROOM];
     } id = {.head = {.len = BUILD_ID_ROOM}};
     int length = hypervisor_version(hypervisor, XENVER_build_id, &id, sizeof(id));
 
     for (int i = 0; i < length && i < BUILD_ID_ROOM; i++)
-        snprintf(text + 2 * i, 3, "%02x", id.bytes[i]);
+        snprintf(text + 2 * i, 3, "%02x", id.bytes[offsetof(xen_build_id_t, buf) + (size_t)i]);
 }
 
 struct error *host_get_version(struct toolstack *toolstack, struct host_version *version)
