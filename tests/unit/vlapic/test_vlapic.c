@@ -99,6 +99,30 @@ static void test_priorities(void **state)
     assert_int_equal(vlapic_highest_pending(v0), -1);
 }
 
+// What is offered to a running guest is in service: it can be posted again, and be taken back.
+static void test_offers(void **state)
+{
+    (void)state;
+    vlapic_post(v0, 0x41, false);
+    vlapic_accept(v0, 0x41);
+    kicks = 0;
+    vlapic_post(v0, 0x41, false);
+    assert_int_equal(kicks, 1); // the first may have been taken already
+    vlapic_eoi(v0);
+    assert_int_equal(machine_inject(v0), 0x41);
+    vlapic_eoi(v0);
+    assert_int_equal(vlapic_highest_pending(v0), -1);
+
+    vlapic_post(v0, 0x51, false);
+    vlapic_post(v0, 0x31, false);
+    vlapic_accept(v0, 0x51);
+    vlapic_retract(v0, 0x51);
+    assert_int_equal(machine_read(v0, PAGE + 0xa0, 4), 0);
+    assert_int_equal(machine_inject(v0), 0x51);
+    vlapic_eoi(v0);
+    assert_int_equal(machine_inject(v0), 0x31);
+}
+
 static void test_task_priority(void **state)
 {
     (void)state;
@@ -455,6 +479,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_reset_state),
         TEST(test_priorities),
+        TEST(test_offers),
         TEST(test_task_priority),
         TEST(test_every_vector),
         TEST(test_disabled),

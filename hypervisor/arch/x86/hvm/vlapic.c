@@ -104,24 +104,36 @@ void vlapic_accept(struct vcpu *v, uint8_t vector)
     vlapic_update_ppr(apic);
 }
 
-void vlapic_eoi(struct vcpu *v)
+static void leave_service(struct vlapic *apic, uint8_t vector)
 {
-    struct vlapic *apic = v->arch.vlapic;
-    int vector = highest_in_service(apic);
-    unsigned int index;
-    uint32_t bit;
+    unsigned int index = vector / 32;
 
-    if (vector < 0) {
-        return;
-    }
-    index = (unsigned int)vector / 32;
-    bit = 1u << vector % 32;
-    apic->isr[index] &= ~bit;
+    apic->isr[index] &= ~(1u << vector % 32);
     if (!apic->isr[index]) {
         apic->isr_summary &= (uint8_t) ~(1u << index);
     }
     vlapic_update_ppr(apic);
-    if (unlikely(__atomic_load_n(&apic->tmr[index], __ATOMIC_RELAXED) & bit)) {
+}
+
+void vlapic_retract(struct vcpu *v, uint8_t vector)
+{
+    struct vlapic *apic = v->arch.vlapic;
+
+    leave_service(apic, vector);
+    __atomic_fetch_or(&apic->irr[vector / 32], 1u << vector % 32, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&apic->irr_summary, (uint8_t)(1u << vector / 32), __ATOMIC_SEQ_CST);
+}
+
+void vlapic_eoi(struct vcpu *v)
+{
+    struct vlapic *apic = v->arch.vlapic;
+    int vector = highest_in_service(apic);
+
+    if (vector < 0) {
+        return;
+    }
+    leave_service(apic, (uint8_t)vector);
+    if (unlikely(__atomic_load_n(&apic->tmr[vector / 32], __ATOMIC_RELAXED) >> vector % 32 & 1)) {
         vioapic_eoi(v->domain, (uint8_t)vector);
     }
 }

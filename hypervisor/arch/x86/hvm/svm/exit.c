@@ -131,6 +131,7 @@ static void handle_control_write(struct vcpu *v, struct vmcb *vmcb)
     }
 }
 
+// Also called when the next instruction may be HLT; does nothing if it is another.
 static void handle_hlt(struct vcpu *v, struct vmcb *vmcb)
 {
     unsigned int length = instruction_length(v, vmcb, X86_INTERCEPTED_HLT);
@@ -145,6 +146,16 @@ static void handle_hlt(struct vcpu *v, struct vmcb *vmcb)
         return;
     }
     vcpu_block();
+}
+
+// Between STI and HLT, the guest halts at once: QEMU 7.2 forgets the interrupt shadow on VMRUN and
+// would deliver an interrupt before the HLT, which then waits for the next one.
+static void handle_interrupt(struct vcpu *v, struct vmcb *vmcb)
+{
+    arch_interrupt_window();
+    if (unlikely(vmcb->interrupt_shadow & 1)) {
+        handle_hlt(v, vmcb);
+    }
 }
 
 // String instructions go through the instruction emulator; the others are fully described.
@@ -225,7 +236,7 @@ static void requeue_event(struct svm_vcpu *sv, struct vmcb *vmcb)
     uint64_t event = vmcb->exit_interrupt;
 
     // Software interrupts and traps are repeated by the instruction itself.
-    if ((event & EVENT_TYPE_MASK) == EVENT_TYPE_INTERRUPT) {
+    if (svm_interrupt_cut_short(vmcb)) {
         sv->redeliver_vector = (uint8_t)event;
     } else if ((event & EVENT_TYPE_MASK) != EVENT_TYPE_SOFTWARE) {
         sv->pending_event = event;
@@ -247,7 +258,7 @@ void svm_handle_exit(struct vcpu *v, struct vmcb *vmcb)
         break;
     case EXIT_INTR:
     case EXIT_NMI:
-        arch_interrupt_window();
+        handle_interrupt(v, vmcb);
         break;
     case EXIT_MSR:
         handle_msr(v, vmcb);

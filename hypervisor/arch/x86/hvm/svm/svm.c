@@ -369,7 +369,8 @@ static int next_vector(struct vcpu *v, struct svm_vcpu *sv)
 
 // Exceptions and NMIs are injected. Interrupts are offered: the processor delivers the virtual
 // interrupt as soon as the guest takes it, without an exit. (Injected interrupts are also what QEMU
-// 7.2 delivers twice, the second time whatever the guest's interrupt flag says.)
+// 7.2 delivers twice, the second time whatever the guest's interrupt flag says.) What is offered
+// counts as in service, so that the same vector can be posted again while the guest runs.
 static void deliver_events(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmcb)
 {
     uint64_t control = VINTR_MASKING | (vmcb->virtual_interrupt & VINTR_TPR);
@@ -390,23 +391,25 @@ static void deliver_events(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmc
     vector = next_vector(v, sv);
     if (vector >= 0) {
         sv->offered_vector = (uint8_t)vector;
+        if (sv->offered_from_apic) {
+            vlapic_accept(v, sv->offered_vector);
+        }
         vmcb->virtual_interrupt = control | VINTR_IRQ | VINTR_PRIORITY_MAX | VINTR_IGNORE_TPR |
                                   VINTR_VECTOR((uint64_t)vector);
     }
 }
 
-// Whether the offered interrupt was taken; one whose delivery the exit cut short was, and will be
-// delivered again by requeue_event.
-static void note_delivery(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmcb)
+// After the exit: takes the offer back if the guest has not taken it. An interrupt whose delivery
+// the exit cut short was taken, and is delivered again by requeue_event.
+static void settle_offer(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmcb)
 {
-    bool cut_short = (vmcb->exit_interrupt & (EVENT_VALID | EVENT_TYPE_MASK)) ==
-                     (EVENT_VALID | EVENT_TYPE_INTERRUPT);
-
-    if (sv->offered_vector && (!(vmcb->virtual_interrupt & VINTR_IRQ) || cut_short)) {
+    if (!sv->offered_vector) {
+        return;
+    }
+    if (!(vmcb->virtual_interrupt & VINTR_IRQ) || svm_interrupt_cut_short(vmcb)) {
         sv->redeliver_vector = 0;
-        if (sv->offered_from_apic) {
-            vlapic_accept(v, sv->offered_vector);
-        }
+    } else if (sv->offered_from_apic) {
+        vlapic_retract(v, sv->offered_vector);
     }
 }
 
@@ -433,7 +436,7 @@ void arch_vcpu_run(struct vcpu *v)
         v->arch.rip = vmcb->rip;
         v->arch.rflags = vmcb->rflags;
         vmcb->event_injection = 0;
-        note_delivery(v, sv, vmcb);
+        settle_offer(v, sv, vmcb);
         svm_handle_exit(v, vmcb);
     }
 }

@@ -157,6 +157,16 @@ struct svm_vcpu {
     uint64_t xcr0;
 };
 
+// Whether the exit came while an interrupt was being delivered. QEMU 7.2 calls such an interrupt an
+// exception, but no exception has a vector above 31.
+static inline bool svm_interrupt_cut_short(const struct vmcb *vmcb)
+{
+    uint64_t event = vmcb->exit_interrupt, type = event & EVENT_TYPE_MASK;
+
+    return (event & EVENT_VALID) &&
+           (type == EVENT_TYPE_INTERRUPT || (type == EVENT_TYPE_EXCEPTION && (uint8_t)event >= 32));
+}
+
 struct svm_cpu {
     void *host_save;         // page for VMRUN's own use
     struct vmcb *host_state; // what VMLOAD restores after an exit

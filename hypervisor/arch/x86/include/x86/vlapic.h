@@ -113,8 +113,10 @@ static inline int vlapic_pending_vector(const struct vcpu *v)
 // The highest pending vector whatever the priority, or -1: for the TPR intercept's threshold.
 int vlapic_highest_pending(const struct vcpu *v);
 
-// The vector is being injected: pending becomes in service.
+// The vector is being delivered: pending becomes in service.
 void vlapic_accept(struct vcpu *v, uint8_t vector);
+// The guest did not take the vector last accepted: it is pending again, in service no more.
+void vlapic_retract(struct vcpu *v, uint8_t vector);
 // The guest's EOI (MSR 0x80b may come straight here).
 void vlapic_eoi(struct vcpu *v);
 
