@@ -107,14 +107,16 @@ static void account_remove(struct domain *d, uint64_t frames)
     }
 }
 
+// Readers of old p2m entries may look at a frame that comes into use: what they read is stored by
+// atomic means, the count last.
 static void make_owned(struct domain *d, struct page *page, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++) {
-        page[i].owner = d->page_owner;
         page[i].head = 0;
         page[i].used.private = 0;
-        page[i].state = PAGE_STATE_DOMAIN;
-        __atomic_store_n(&page[i].used.count, 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&page[i].used.owner, d->page_owner, __ATOMIC_RELAXED);
+        page_set_state(&page[i], PAGE_STATE_DOMAIN);
+        __atomic_store_n(&page[i].count, 1, __ATOMIC_RELEASE);
     }
 }
 
@@ -154,38 +156,86 @@ void *domain_shared_page_alloc(struct domain *d)
     if (p) {
         struct page *page = mfn_to_page(heap_mfn(p));
 
-        page->owner = d->page_owner;
-        __atomic_store_n(&page->used.count, 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&page->used.owner, d->page_owner, __ATOMIC_RELAXED);
+        __atomic_store_n(&page->count, 1, __ATOMIC_RELEASE);
     }
     return p;
 }
 
-bool page_get(struct page *page, const struct domain *d)
+bool page_get_any(struct page *page)
 {
-    uint32_t count = __atomic_load_n(&page->used.count, __ATOMIC_RELAXED);
+    uint32_t count = __atomic_load_n(&page->count, __ATOMIC_RELAXED);
 
     do {
-        if ((page->state != PAGE_STATE_DOMAIN && page->state != PAGE_STATE_HEAP) ||
-            page->owner != d->page_owner || count == 0 || count == UINT32_MAX) {
+        if (count == 0 || count == UINT32_MAX) {
             return false;
         }
-    } while (!__atomic_compare_exchange_n(&page->used.count, &count, count + 1, true,
-                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&page->count, &count, count + 1, true, __ATOMIC_ACQUIRE,
+                                          __ATOMIC_RELAXED));
     return true;
+}
+
+static bool is_of(const struct page *page, const struct domain *d)
+{
+    enum page_state state = page_get_state(page);
+
+    return (state == PAGE_STATE_DOMAIN || state == PAGE_STATE_HEAP) &&
+           page_owner(page) == d->page_owner;
+}
+
+bool page_get(struct page *page, const struct domain *d)
+{
+    if (!is_of(page, d) || !page_get_any(page)) {
+        return false;
+    }
+    // It may have changed hands before there was a reference; from here on it does not.
+    if (is_of(page, d)) {
+        return true;
+    }
+    page_put(page);
+    return false;
+}
+
+// Frees frames of one owner whose last references have gone.
+static void free_frames(struct page *first, uint64_t count)
+{
+    struct domain *owner = domain_by_page_owner(first->used.owner);
+
+    page_free_range(first, count);
+    account_remove(owner, count);
 }
 
 void page_put(struct page *page)
 {
-    struct domain *owner;
-
-    if (__atomic_sub_fetch(&page->used.count, 1, __ATOMIC_ACQ_REL) != 0) {
+    if (__atomic_sub_fetch(&page->count, 1, __ATOMIC_ACQ_REL) != 0) {
         return;
     }
     if (page->state == PAGE_STATE_HEAP) {
         heap_free_pages(heap_from_mfn(page_to_mfn(page)), 0);
-        return;
+    } else {
+        free_frames(page, 1);
     }
-    owner = domain_by_page_owner(page->owner);
-    page_free(page, 0);
-    account_remove(owner, 1);
+}
+
+void page_put_range(struct page *first, uint64_t count)
+{
+    const struct page *end = first + count;
+    uint64_t run = 0; // frames before `first` that are to be freed together
+
+    for (; first < end; first++) {
+        bool last = __atomic_sub_fetch(&first->count, 1, __ATOMIC_ACQ_REL) == 0;
+
+        if (last && first->state == PAGE_STATE_HEAP) {
+            heap_free_pages(heap_from_mfn(page_to_mfn(first)), 0);
+            last = false;
+        }
+        if (run && (!last || first->used.owner != first[-1].used.owner)) {
+            free_frames(first - run, run);
+            run = 0;
+        }
+        run += last;
+    }
+    if (run) {
+        free_frames(first - run, run);
+    }
 }

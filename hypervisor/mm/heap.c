@@ -91,9 +91,8 @@ static struct heap_block *block_create(unsigned int flags)
         return NULL;
     }
     for (unsigned int i = 0; i < BLOCK_PAGES; i++) {
-        page[i].state = PAGE_STATE_HEAP;
+        page_set_state(&page[i], PAGE_STATE_HEAP);
         page[i].head = 0;
-        page[i].used.count = 0;
         page[i].used.private = 0;
     }
     block = arch_heap_address(mfn);

@@ -42,19 +42,25 @@ static enum zone zone_of(uint64_t frame)
     return frame < DMA32_FRAMES ? ZONE_DMA32 : ZONE_NORMAL;
 }
 
+// Links lie where a frame in use has its owner, which readers of old p2m entries look at.
+static void set_link(uint32_t *link, uint64_t frame)
+{
+    __atomic_store_n(link, (uint32_t)frame, __ATOMIC_RELAXED);
+}
+
 static void block_link(uint64_t frame, unsigned int order, bool dirty)
 {
     struct page *page = &frame_table[frame];
     uint32_t *first = &free_lists[zone_of(frame)][dirty].first[order];
 
-    page->state = PAGE_STATE_FREE;
+    page_set_state(page, PAGE_STATE_FREE);
     page->head = 1;
     page->order = (uint8_t)order;
     page->dirty = dirty;
-    page->free.next = *first;
-    page->free.prev = NO_FRAME;
+    set_link(&page->free.next, *first);
+    set_link(&page->free.prev, NO_FRAME);
     if (*first != NO_FRAME) {
-        frame_table[*first].free.prev = (uint32_t)frame;
+        set_link(&frame_table[*first].free.prev, frame);
     }
     *first = (uint32_t)frame;
 }
@@ -64,12 +70,12 @@ static void block_unlink(uint64_t frame)
     struct page *page = &frame_table[frame];
 
     if (page->free.prev != NO_FRAME) {
-        frame_table[page->free.prev].free.next = page->free.next;
+        set_link(&frame_table[page->free.prev].free.next, page->free.next);
     } else {
         free_lists[zone_of(frame)][page->dirty].first[page->order] = page->free.next;
     }
     if (page->free.next != NO_FRAME) {
-        frame_table[page->free.next].free.prev = page->free.prev;
+        set_link(&frame_table[page->free.next].free.prev, page->free.prev);
     }
     page->head = 0;
 }
@@ -107,14 +113,9 @@ void page_alloc_init(uint64_t frames)
     }
 }
 
-void page_alloc_add(mfn_t start, uint64_t count, bool dirty)
+// Puts frames on the lists in the largest blocks that they make. Lock held.
+static void range_insert(uint64_t frame, uint64_t end, bool dirty)
 {
-    uint64_t frame = start.n;
-    uint64_t end = MIN(start.n + count, frame_table_frames);
-
-    // Frame 0 stays unused, so that no allocation has machine address 0.
-    frame = MAX(frame, 1UL);
-    spin_lock(&alloc_lock);
     while (frame < end) {
         unsigned int order = MIN((unsigned int)__builtin_ctzl(frame), MAX_ORDER);
 
@@ -122,11 +123,23 @@ void page_alloc_add(mfn_t start, uint64_t count, bool dirty)
             order--;
         }
         block_insert(frame, order, dirty);
-        free_frames += 1UL << order;
-        total_frames += total_is_set ? 0 : 1UL << order;
-        dirty_frames += dirty ? 1UL << order : 0;
         frame += 1UL << order;
     }
+}
+
+void page_alloc_add(mfn_t start, uint64_t count, bool dirty)
+{
+    // Frame 0 stays unused, so that no allocation has machine address 0.
+    uint64_t first = MAX(start.n, 1UL), end = MIN(start.n + count, frame_table_frames);
+
+    if (first >= end) {
+        return;
+    }
+    spin_lock(&alloc_lock);
+    range_insert(first, end, dirty);
+    free_frames += end - first;
+    total_frames += total_is_set ? 0 : end - first;
+    dirty_frames += dirty ? end - first : 0;
     spin_unlock(&alloc_lock);
 }
 
@@ -201,7 +214,7 @@ static bool take_accounted(unsigned int order, unsigned int flags, uint64_t *fra
         spin_lock(&alloc_lock);
     }
     if (found) {
-        frame_table[*frame].state = PAGE_STATE_NONE; // no longer a merge candidate
+        page_set_state(&frame_table[*frame], PAGE_STATE_NONE); // no longer a merge candidate
         free_frames -= 1UL << order;
         dirty_frames -= *dirty ? 1UL << order : 0;
     }
@@ -224,19 +237,24 @@ struct page *page_alloc(unsigned int order, unsigned int node, unsigned int flag
     return &frame_table[frame];
 }
 
-void page_free(struct page *page, unsigned int order)
+void page_free_range(struct page *first, uint64_t count)
 {
-    uint64_t frame = page_to_mfn(page).n;
+    uint64_t frame = page_to_mfn(first).n;
 
     spin_lock(&alloc_lock);
-    for (uint64_t i = 0; i < 1UL << order; i++) {
-        page[i].state = PAGE_STATE_FREE;
-        page[i].head = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        page_set_state(&first[i], PAGE_STATE_FREE);
+        first[i].head = 0;
     }
-    block_insert(frame, order, true);
-    free_frames += 1UL << order;
-    dirty_frames += 1UL << order;
+    range_insert(frame, frame + count, true);
+    free_frames += count;
+    dirty_frames += count;
     spin_unlock(&alloc_lock);
+}
+
+void page_free(struct page *page, unsigned int order)
+{
+    page_free_range(page, 1UL << order);
 }
 
 uint64_t page_free_count(void)
@@ -288,7 +306,7 @@ bool page_scrub_some(void)
     spin_lock(&alloc_lock);
     found = take_dirty(&frame, &order);
     if (found) {
-        frame_table[frame].state = PAGE_STATE_NONE;
+        page_set_state(&frame_table[frame], PAGE_STATE_NONE);
         scrubs_begun++;
     }
     spin_unlock(&alloc_lock);
@@ -297,7 +315,7 @@ bool page_scrub_some(void)
     }
     clean_frames(frame, 1UL << order);
     spin_lock(&alloc_lock);
-    frame_table[frame].state = PAGE_STATE_FREE;
+    page_set_state(&frame_table[frame], PAGE_STATE_FREE);
     block_insert(frame, order, false);
     dirty_frames -= 1UL << order;
     scrubs_ended++;

@@ -84,9 +84,8 @@ void *heap_alloc_pages(unsigned int order, unsigned int flags)
         return NULL;
     }
     for (uint64_t i = 0; i < 1UL << order; i++) {
-        page[i].state = PAGE_STATE_HEAP;
+        page_set_state(&page[i], PAGE_STATE_HEAP);
         page[i].head = 0;
-        page[i].used.count = 0;
         page[i].used.private = order;
     }
     arch_heap_map(page_to_mfn(page), order);

@@ -110,7 +110,7 @@ static enum p2m_type type_of(const struct domain *d, const struct entry *entry)
     if (page->state == PAGE_STATE_HEAP) {
         return write ? P2M_SHARED : P2M_FOREIGN_RO;
     }
-    if (page->owner == d->page_owner) {
+    if (page->used.owner == d->page_owner) {
         return write ? P2M_RAM : P2M_RAM_RO;
     }
     return write ? P2M_FOREIGN : P2M_FOREIGN_RO;
@@ -156,7 +156,7 @@ struct page *p2m_get_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type
     if (found.type != P2M_INVALID && found.type != P2M_MMIO &&
         (!write || p2m_is_writable(found.type))) {
         page = mfn_to_page(found.mfn);
-        __atomic_fetch_add(&page->used.count, 1, __ATOMIC_ACQUIRE);
+        __atomic_fetch_add(&page->count, 1, __ATOMIC_ACQUIRE);
     }
     p2m_batch_end(d);
     if (type) {
@@ -193,7 +193,7 @@ static int set(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum 
         entry->mfn = mfn_add(mfn, i);
         entry->bits = PRESENT | (p2m_is_writable(type) || type == P2M_MMIO ? WRITABLE : 0);
         if (type == P2M_GRANT || type == P2M_GRANT_RO || type == P2M_SHARED) {
-            __atomic_fetch_add(&mfn_to_page(entry->mfn)->used.count, 1, __ATOMIC_ACQUIRE);
+            __atomic_fetch_add(&mfn_to_page(entry->mfn)->count, 1, __ATOMIC_ACQUIRE);
         }
     }
     p->max_gfn = MAX(p->max_gfn, gfn.n + (1UL << order) - 1);

@@ -68,7 +68,11 @@ static int map_block(struct domain *d, uint64_t frame, unsigned int order)
 
 static int unmap_block(struct domain *d, uint64_t frame, unsigned int order)
 {
-    p2m_clear(d, GFN(frame), order);
+    if (p2m_clear(d, GFN(frame), order) == -XEN_E2BIG) {
+        for (uint64_t i = 0; i < 1UL << order; i += 1UL << ORDER_2M) {
+            p2m_clear(d, GFN(frame + i), ORDER_2M);
+        }
+    }
     return 0;
 }
 

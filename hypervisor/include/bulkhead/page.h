@@ -20,21 +20,23 @@ enum page_state {
 };
 
 struct page {
+    // References. 0 while the frame is free, too, and never raised from 0 but by who allocates it:
+    // whoever finds a frame through an entry that may be old takes a reference if there is one.
+    uint32_t count;
     union {
         struct {
             uint32_t next, prev; // free lists, as frame numbers; valid in the head of a free block
         } free;
         struct {
-            uint32_t count;
             uint32_t private; // heap: the slab's word; domain: unused
+            uint16_t owner;   // struct domain.page_owner, for a domain's and for shared heap pages
+            uint16_t entries; // second-level table: how many of its entries are present
         } used;
     };
-    uint16_t owner; // struct domain.page_owner, for a domain's and for shared heap pages
-    uint8_t order;  // of the free block that begins here
-    uint8_t state;  // enum page_state
-    uint8_t dirty;  // free block: holds old contents
-    uint8_t head;   // free block begins here
-    uint8_t spare[2];
+    uint8_t order; // of the free block that begins here
+    uint8_t state; // enum page_state
+    uint8_t dirty; // free block: holds old contents
+    uint8_t head;  // free block begins here
 };
 
 _Static_assert(sizeof(struct page) == 16, "the frame table's budget is 0.4 % of memory");
@@ -52,6 +54,22 @@ static inline struct page *mfn_to_page(mfn_t mfn)
     return &frame_table[mfn.n];
 }
 
+// Readers of old p2m entries look at the state of frames that they hold no reference on.
+static inline void page_set_state(struct page *page, enum page_state state)
+{
+    __atomic_store_n(&page->state, state, __ATOMIC_RELAXED);
+}
+
+static inline enum page_state page_get_state(const struct page *page)
+{
+    return (enum page_state)__atomic_load_n(&page->state, __ATOMIC_RELAXED);
+}
+
+static inline uint16_t page_owner(const struct page *page)
+{
+    return __atomic_load_n(&page->used.owner, __ATOMIC_RELAXED);
+}
+
 static inline mfn_t page_to_mfn(const struct page *page)
 {
     return MFN((uint64_t)(page - frame_table));
@@ -67,6 +85,7 @@ void page_alloc_add(mfn_t start, uint64_t count, bool dirty);
 // A block of 2^order frames, naturally aligned, owned by nobody yet; NULL if there is none.
 struct page *page_alloc(unsigned int order, unsigned int node, unsigned int flags);
 void page_free(struct page *page, unsigned int order);
+void page_free_range(struct page *first, uint64_t count); // any consecutive frames
 uint64_t page_free_count(void); // free frames
 uint64_t page_unscrubbed_count(void);
 // Says how much memory the machine has, with what was in use before the allocator got the rest.
@@ -91,7 +110,11 @@ void *domain_shared_page_alloc(struct domain *d);
 // Takes a reference on a frame of domain d (its own or a shared one); false if it is not d's or is
 // being freed.
 bool page_get(struct page *page, const struct domain *d);
+// Takes a reference on any frame that has one already; false if it has none.
+bool page_get_any(struct page *page);
 // Drops a reference; the last one frees the frame and its accounting.
 void page_put(struct page *page);
+// Drops one reference on each of consecutive frames: cheaper than one by one.
+void page_put_range(struct page *first, uint64_t count);
 
 #endif

@@ -43,7 +43,7 @@ static int destroy_domains(void **state)
 
 static uint32_t references(struct domain *d, uint64_t gfn)
 {
-    return mfn_to_page(p2m_lookup(d, GFN(gfn)).mfn)->used.count;
+    return mfn_to_page(p2m_lookup(d, GFN(gfn)).mfn)->count;
 }
 
 static void test_map_and_unmap(void **state)

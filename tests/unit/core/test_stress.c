@@ -449,7 +449,7 @@ static void test_revoked_grants_are_not_written(void **state)
     for (grant_ref_t ref = FIRST_REF; ref < FIRST_REF + REFS; ref++) {
         assert_int_equal(grants_v1(a, ref)->flags & (GTF_reading | GTF_writing), 0);
         assert_int_equal(
-            mfn_to_page(p2m_lookup(a, GFN(GRANTED_GFN + ref - FIRST_REF)).mfn)->used.count, 1);
+            mfn_to_page(p2m_lookup(a, GFN(GRANTED_GFN + ref - FIRST_REF)).mfn)->count, 1);
     }
 }
 
@@ -532,7 +532,7 @@ static void test_handles_shared_by_vcpus(void **state)
     }
     run(workers, ARRAY_SIZE(workers));
     for (unsigned int i = 0; i < REFS; i++) {
-        assert_int_equal(mfn_to_page(p2m_lookup(a, GFN(GRANTED_GFN + i)).mfn)->used.count,
+        assert_int_equal(mfn_to_page(p2m_lookup(a, GFN(GRANTED_GFN + i)).mfn)->count,
                          2 + ARRAY_SIZE(shared_handles) / REFS);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The doubles of guest.h. page_put is wrapped: when a frame is let go, no translation of it may be
+// The doubles of guest.h. page_put and page_put_range are wrapped: when a frame is let go, no translation of it may be
 // left unflushed.
 
 #include <setjmp.h>
@@ -42,6 +42,11 @@ struct domain *guest_create(uint64_t max_pages)
     assert_int_equal(p2m_create(d), 0);
     watched = d;
     return d;
+}
+
+void guest_stop_watching(void)
+{
+    watched = NULL;
 }
 
 unsigned int guest_end(struct domain *d)
@@ -124,12 +129,25 @@ bool guest_iommu_was_flushed(gfn_t gfn)
 
 void __real_page_put(struct page *page);
 void __wrap_page_put(struct page *page);
+void __real_page_put_range(struct page *first, uint64_t count);
+void __wrap_page_put_range(struct page *first, uint64_t count);
 
-void __wrap_page_put(struct page *page)
+static void note_puts(uint64_t count)
 {
-    put_count++;
+    __atomic_fetch_add(&put_count, count, __ATOMIC_RELAXED);
     if (watched && watched->arch.p2m) {
         assert_true(watched->arch.p2m->flush_first > watched->arch.p2m->flush_last);
     }
+}
+
+void __wrap_page_put(struct page *page)
+{
+    note_puts(1);
     __real_page_put(page);
+}
+
+void __wrap_page_put_range(struct page *first, uint64_t count)
+{
+    note_puts(count);
+    __real_page_put_range(first, count);
 }

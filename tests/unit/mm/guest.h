@@ -7,6 +7,8 @@
 
 // A domain with second-level tables and one vcpu, which is the current one.
 struct domain *guest_create(uint64_t max_pages);
+// The order of flushing and letting frames go is no longer watched: several threads change tables.
+void guest_stop_watching(void);
 // Its tables are released first; nothing may be left. Returns how many times p2m_release wanted to
 // be called again.
 unsigned int guest_end(struct domain *d);

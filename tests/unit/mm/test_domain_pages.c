@@ -36,8 +36,8 @@ static void a_domain_has_at_most_max_pages(void **state)
     assert_null(domain_page_alloc(d, 9, 0));
     assert_int_equal(d->total_pages, 512);
     while ((small[count] = domain_page_alloc(d, 0, 0))) {
-        assert_int_equal(small[count]->used.count, 1);
-        assert_int_equal(small[count]->owner, d->page_owner);
+        assert_int_equal(small[count]->count, 1);
+        assert_int_equal(small[count]->used.owner, d->page_owner);
         count++;
     }
     assert_int_equal(count, 488);
@@ -72,9 +72,9 @@ static void a_frame_is_free_after_its_last_reference(void **state)
     assert_int_equal(d->total_pages, 0);
     assert_false(page_get(page, d)); // it is free now
     page = domain_page_alloc(d, 0, 0);
-    page->used.count = UINT32_MAX;
+    page->count = UINT32_MAX;
     assert_false(page_get(page, d)); // the count would be zero
-    page->used.count = 1;
+    page->count = 1;
     page_put(page);
     world_domain_end(d);
     world_domain_end(other);
@@ -111,7 +111,7 @@ static void shared_pages_live_while_mapped(void **state)
 
     (void)state;
     assert_non_null(p);
-    assert_int_equal(page->used.count, 1);
+    assert_int_equal(page->count, 1);
     assert_true(page_get(page, d));
     page_put(page);
     memset(p, 0x11, PAGE_SIZE); // still there

@@ -81,7 +81,7 @@ static void check_nothing_is_left(void)
         struct p2m_entry entry = p2m_lookup(d, GFN(gfn));
 
         if (readable(gfn)) {
-            assert_int_equal(mfn_to_page(entry.mfn)->used.count, 1);
+            assert_int_equal(mfn_to_page(entry.mfn)->count, 1);
         }
     }
 }

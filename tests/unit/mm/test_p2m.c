@@ -24,6 +24,7 @@
 #define FAR (511UL << 27)
 #define MMIO_BASE (FRAMES + WORLD_GIB)
 #define FOREIGN_FRAMES 512u
+#define RELEASE_AT_ONCE 1024u
 #define PUTS_AT_ONCE 1100u // two large pages and some tables
 
 #define BIT(n) (1UL << (n))
@@ -118,10 +119,13 @@ static void check_leaf(uint64_t entry, unsigned int level, uint64_t gfn)
 
 static void walk_table(const uint64_t *table, unsigned int level, uint64_t gfn, struct walk *w)
 {
+    uint16_t present = 0;
+
     w->tables++;
     for (uint64_t i = 0; i < 512; i++) {
         uint64_t entry = table[i], here = gfn + (i << 9 * (level - 1));
 
+        present += entry & BIT(0);
         if (!(entry & BIT(0))) {
             assert_int_equal(entry, 0);
         } else if (level == 1 || (entry & BIT(7))) {
@@ -138,6 +142,7 @@ static void walk_table(const uint64_t *table, unsigned int level, uint64_t gfn, 
             walk_table(heap_from_mfn(mfn), level - 1, here, w);
         }
     }
+    assert_int_equal(mfn_to_page(heap_mfn(table))->used.entries, present);
 }
 
 static void check_references(void)
@@ -151,16 +156,16 @@ static void check_references(void)
         if (page->state != PAGE_STATE_DOMAIN) {
             continue;
         }
-        if (page->owner == other->page_owner) {
+        if (page->used.owner == other->page_owner) {
             expected += foreign_held;
         } else {
             own++;
         }
-        assert_int_equal(page->used.count, expected);
+        assert_int_equal(page->count, expected);
         assert_true(expected > 0);
     }
     assert_int_equal(own, d->total_pages);
-    assert_int_equal(mfn_to_page(heap_mfn(shared))->used.count,
+    assert_int_equal(mfn_to_page(heap_mfn(shared))->count,
                      entry_references[heap_mfn(shared).n] + 1);
 }
 
@@ -270,12 +275,26 @@ static void check_flushed(uint64_t cell, uint64_t count, bool was_empty)
     guest_iommu_flushed();
 }
 
+// A large range can be changed at once only if there is not much in it. Counts what has to be
+// released as the tables have it: frames, and entries that hold none.
+static bool is_too_much(unsigned int order, uint64_t cell)
+{
+    uint64_t sum = 0;
+
+    for (uint64_t i = 0; order == ORDER_1G && i < WORLD_GIB; i++) {
+        sum += is_memory(model[cell + i].type) ||
+               (model[cell + i].type == P2M_MMIO && p2m_lookup(d, to_gfn(cell + i)).order == 0);
+    }
+    return sum > RELEASE_AT_ONCE;
+}
+
 static void do_set(void)
 {
     unsigned int order = random_order();
     enum p2m_type type = random_type(order);
     uint64_t cell = random_cell(order), count = 1UL << order, mfn;
     bool new = world_random(3) == 0, was_empty = model_is_empty(cell, count);
+    bool too_much = is_too_much(order, cell);
     int error;
 
     if (!choose_frames(type, order, &mfn)) {
@@ -289,6 +308,8 @@ static void do_set(void)
                 : p2m_set(d, to_gfn(cell), MFN(mfn), order, type);
     if (new && !was_empty) {
         assert_int_equal(error, -XEN_EEXIST);
+    } else if (too_much) {
+        assert_true(error == -XEN_E2BIG || world_allocation_failed());
     } else if (error) {
         assert_int_equal(error, -XEN_ENOMEM);
         assert_true(world_allocation_failed());
@@ -306,7 +327,7 @@ static void do_clear(void)
 {
     unsigned int order = random_order();
     uint64_t cell = random_cell(order), count = 1UL << order;
-    bool was_empty = model_is_empty(cell, count);
+    bool was_empty = model_is_empty(cell, count), too_much = is_too_much(order, cell);
     int error;
 
     guest_iommu_flushed();
@@ -314,7 +335,9 @@ static void do_clear(void)
         world_fail_allocation(1 + world_random(2));
     }
     error = p2m_clear(d, to_gfn(cell), order);
-    if (error) {
+    if (too_much) {
+        assert_int_equal(error, -XEN_E2BIG);
+    } else if (error) {
         assert_int_equal(error, -XEN_ENOMEM);
         assert_true(world_allocation_failed());
     }
@@ -440,13 +463,20 @@ static void impossible_places_are_refused(void **state)
     check_all();
 }
 
+static void clear_gib(uint64_t cell)
+{
+    for (uint64_t i = 0; i < WORLD_GIB; i += 1UL << ORDER_2M) {
+        assert_int_equal(p2m_clear(d, to_gfn(cell + i), ORDER_2M), 0);
+    }
+    model_clear(cell, WORLD_GIB);
+}
+
 static void empty_tables_are_not_in_the_way(void **state)
 {
     uint64_t cell = WORLD_GIB, tables;
 
     (void)state;
-    assert_int_equal(p2m_clear(d, to_gfn(cell), ORDER_1G), 0);
-    model_clear(cell, WORLD_GIB);
+    clear_gib(cell);
     for (uint64_t i = 0; i < 2000; i++) {
         assert_int_equal(p2m_set(d, to_gfn(cell + i), MFN(MMIO_BASE), 0, P2M_MMIO), 0);
     }
@@ -462,6 +492,76 @@ static void empty_tables_are_not_in_the_way(void **state)
     assert_int_equal(p2m_table_pages(d), tables - 5);
     model_set(cell, MMIO_BASE, WORLD_GIB, P2M_MMIO);
     check_all();
+}
+
+// Maps consecutive frames of d's own from cell on, in some order, and leaves one out.
+static void map_all_but(uint64_t cell, uint64_t mfn, uint64_t left_out)
+{
+    for (uint64_t i = 0; i < 512; i++) {
+        uint64_t at = i * 77 % 512;
+
+        if (at != left_out) {
+            assert_int_equal(p2m_set(d, to_gfn(cell + at), MFN(mfn + at), 0, P2M_RAM), 0);
+        }
+    }
+    model_set(cell, mfn, 512, P2M_RAM);
+    model_clear(cell + left_out, 1);
+}
+
+static void consecutive_frames_become_a_large_page(void **state)
+{
+    uint64_t cell = WORLD_GIB, tables, mfn;
+
+    (void)state;
+    assert_int_equal(p2m_clear(d, to_gfn(cell), ORDER_1G), 0);
+    model_clear(cell, WORLD_GIB);
+    assert_true(choose_frames(P2M_RAM, ORDER_2M, &mfn));
+    map_all_but(cell, mfn, 5);
+    tables = p2m_table_pages(d);
+    assert_int_equal(p2m_lookup(d, to_gfn(cell)).order, 0);
+    assert_int_equal(p2m_set_new(d, to_gfn(cell + 5), MFN(mfn + 5), 0, P2M_RAM), 0);
+    model_set(cell + 5, mfn + 5, 1, P2M_RAM);
+    assert_int_equal(p2m_lookup(d, to_gfn(cell)).order, ORDER_2M);
+    assert_int_equal(p2m_table_pages(d), tables - 1);
+    check_all();
+    // Not what the guest may only read, and not what is somebody else's.
+    assert_true(choose_frames(P2M_RAM, ORDER_2M, &mfn));
+    map_all_but(cell + 512, mfn, 9);
+    assert_int_equal(p2m_set(d, to_gfn(cell + 512 + 9), MFN(mfn + 9), 0, P2M_RAM_RO), 0);
+    model_set(cell + 512 + 9, mfn + 9, 1, P2M_RAM_RO);
+    assert_int_equal(p2m_lookup(d, to_gfn(cell + 512)).order, 0);
+    for (uint64_t i = 0; i < 512; i++) {
+        uint64_t index = page_to_mfn(foreign).n + i;
+
+        assert_true(page_get(foreign + i, other));
+        assert_int_equal(p2m_set(d, to_gfn(cell + 1024 + i), MFN(index), 0, P2M_FOREIGN), 0);
+        model_set(cell + 1024 + i, index, 1, P2M_FOREIGN);
+    }
+    assert_int_equal(p2m_lookup(d, to_gfn(cell + 1024)).order, 0);
+    check_all();
+}
+
+static void consecutive_large_pages_become_a_larger_one(void **state)
+{
+    uint64_t cell = WORLD_GIB, mfn;
+
+    (void)state;
+    clear_gib(cell);
+    assert_true(choose_frames(P2M_RAM, ORDER_1G, &mfn));
+    for (uint64_t i = 512; i < WORLD_GIB; i += 512) {
+        assert_int_equal(p2m_set(d, to_gfn(cell + i), MFN(mfn + i), ORDER_2M, P2M_RAM), 0);
+    }
+    map_all_but(cell, mfn, 0);
+    assert_int_equal(p2m_lookup(d, to_gfn(cell + 512)).order, ORDER_2M);
+    assert_int_equal(p2m_set(d, to_gfn(cell), MFN(mfn), 0, P2M_RAM), 0);
+    model_set(cell, mfn, WORLD_GIB, P2M_RAM);
+    assert_int_equal(p2m_lookup(d, to_gfn(cell + 512)).order, ORDER_1G);
+    check_all();
+    assert_int_equal(p2m_clear(d, to_gfn(cell), ORDER_1G), -XEN_E2BIG);
+    clear_gib(cell);
+    check_all();
+    assert_int_equal(p2m_set(d, to_gfn(cell), MFN(MMIO_BASE), ORDER_1G, P2M_MMIO), 0);
+    model_set(cell, MMIO_BASE, WORLD_GIB, P2M_MMIO);
 }
 
 static void the_pool_of_table_pages_is_a_limit(void **state)
@@ -497,6 +597,7 @@ static void release_takes_small_steps_and_leaves_nothing(void **state)
     unsigned int restarts;
 
     (void)state;
+    clear_gib(0);
     assert_true(choose_frames(P2M_RAM, ORDER_1G, &mfn));
     assert_int_equal(p2m_set(d, to_gfn(0), MFN(mfn), ORDER_1G, P2M_RAM), 0);
     model_set(0, mfn, WORLD_GIB, P2M_RAM);
@@ -511,7 +612,7 @@ static void release_takes_small_steps_and_leaves_nothing(void **state)
     assert_true(restarts > 512);
     assert_true(guest_most_puts_at_once() <= PUTS_AT_ONCE);
     for (unsigned int i = 0; i < FOREIGN_FRAMES; i++) {
-        assert_int_equal(foreign[i].used.count, 1);
+        assert_int_equal(foreign[i].count, 1);
         page_put(&foreign[i]);
     }
     world_domain_end(other);
@@ -540,6 +641,8 @@ int main(void)
         cmocka_unit_test(tables_agree_with_the_model),
         cmocka_unit_test(impossible_places_are_refused),
         cmocka_unit_test(empty_tables_are_not_in_the_way),
+        cmocka_unit_test(consecutive_frames_become_a_large_page),
+        cmocka_unit_test(consecutive_large_pages_become_a_larger_one),
         cmocka_unit_test(the_pool_of_table_pages_is_a_limit),
         cmocka_unit_test(the_highest_frame_is_known),
         cmocka_unit_test(release_takes_small_steps_and_leaves_nothing),

@@ -49,7 +49,7 @@ static void take_ownership(struct page *page, unsigned int order, unsigned int f
     // What the owners do, so that a stale mark would be noticed.
     for (uint64_t i = 0; i < 1UL << order; i++) {
         page[i].state = PAGE_STATE_DOMAIN;
-        page[i].used.count = 1;
+        page[i].count = 1;
     }
 }
 
@@ -78,6 +78,9 @@ static void release(unsigned int index)
 
     blocks[index] = blocks[--block_count];
     memset(&owned[page_to_mfn(b.page).n], 0, 1UL << b.order);
+    for (uint64_t i = 0; i < 1UL << b.order; i++) {
+        b.page[i].count = 0;
+    }
     page_free(b.page, b.order);
 }
 

@@ -278,15 +278,49 @@ struct page *arch_map_frame_table(uint64_t frames)
 
 // The core and the port.
 
+static uint32_t takes_calls[MAX_TEST_CPUS], call_pending[MAX_TEST_CPUS];
+
+void world_take_calls(bool take)
+{
+    __atomic_store_n(&takes_calls[this_cpu()->id], take, __ATOMIC_SEQ_CST);
+    world_window();
+}
+
+void world_window(void)
+{
+    uint32_t *pending = &call_pending[this_cpu()->id];
+
+    if (__atomic_load_n(pending, __ATOMIC_ACQUIRE)) {
+        __atomic_store_n(pending, 0, __ATOMIC_RELEASE);
+    }
+}
+
 void arch_spin_wait(void)
 {
+    world_window();
     syscall(SYS_sched_yield);
 }
 
+// The function runs here alone; what matters is that the others have come to a window since.
 void arch_call_cpus(const struct cpumask *mask, void (*fn)(void *data), void *data)
 {
+    static struct spinlock call_lock = SPINLOCK_INIT;
+    unsigned int me = this_cpu()->id;
+
     (void)mask;
+    spin_lock(&call_lock);
     fn(data);
+    for (unsigned int i = 0; i < MAX_TEST_CPUS; i++) {
+        if (i == me || !__atomic_load_n(&takes_calls[i], __ATOMIC_SEQ_CST)) {
+            continue;
+        }
+        __atomic_store_n(&call_pending[i], 1, __ATOMIC_SEQ_CST);
+        while (__atomic_load_n(&call_pending[i], __ATOMIC_ACQUIRE) &&
+               __atomic_load_n(&takes_calls[i], __ATOMIC_ACQUIRE)) {
+            syscall(SYS_sched_yield);
+        }
+    }
+    spin_unlock(&call_lock);
 }
 
 void log_message(enum log_level level, const char *format, ...)

@@ -18,6 +18,11 @@ void world_start(uint64_t frames, uint64_t hole, bool dirty);
 // The calling thread is CPU n from now on; waiting for a lock is then possible.
 void world_enter_cpu(unsigned int n);
 
+// From now on cross-CPU calls wait until the calling thread's CPU comes to a window: world_window,
+// or waiting for a lock. For threads that change and read the same tables.
+void world_take_calls(bool take);
+void world_window(void);
+
 // Contents of a frame.
 bool world_frame_is_zero(uint64_t frame);
 void world_mark_old(uint64_t frame, uint64_t count);

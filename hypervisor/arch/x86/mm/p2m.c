@@ -1,65 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-// Second-level tables.
+// Second-level tables: changing them. Entries are in p2m_entry.h, look-ups in p2m_lookup.c.
 //
-// Entries: the CPU's format, with the AMD IOMMU's fields in the bits that the CPU ignores, so that
-// one table serves both. There is no room for a type in an entry that the IOMMU also reads, and
-// none is needed: the frame table tells whose a frame is. Every entry for memory holds one
-// reference on each of its frames, whatever its type.
-// Changing: prepare (allocate and split, may fail) then commit (cannot). What an entry referred to
-// is put aside and released only after TLBs and IOMMU are flushed.
-// Locking: p2m.lock, recursive for the CPU that holds it (batches).
+// Every entry for memory holds one reference on each of its frames. A change prepares (allocates
+// and splits, may fail), then commits (one atomic store of an entry); what the old entry led to is
+// put aside and released at the end of the batch, after TLBs and IOMMU have been flushed. A batch is
+// the time for which p2m.lock is held; the lock is recursive for its CPU.
+// Readers take no lock. They are safe because
+// 1. a reader holds its CPU from the root to its last look at the leaf: interrupts are off and it
+//    waits for no lock, so it serves no cross-CPU call. A call of all CPUs that has returned has
+//    therefore outlived every reader that was in a table when the call was made;
+// 2. a table that is taken out of the tree is emptied entry by entry, then freed after such a call;
+// 3. a frame's reference is dropped after its entry was overwritten or emptied. A reader takes a
+//    reference if there still is one, then looks whether the leaf is unchanged: if so the entry's
+//    own reference was there at that moment and the frame is the right one (a free frame's count is
+//    0, and it is mapped to no hypervisor address, so a wrong guess touches nothing);
+// 4. a reader that finds nothing in a table looks at detached_tables: raised after a table has left
+//    the tree and before it is emptied, it tells that the emptiness may not be the tree's.
+// Table pages count their present entries (struct page.used.entries), so emptiness is cheap to see.
 
-#include <bulkhead/arch/domain.h>
 #include <bulkhead/console.h>
 #include <bulkhead/cpu.h>
 #include <bulkhead/domain.h>
 #include <bulkhead/heap.h>
 #include <bulkhead/iommu.h>
-#include <bulkhead/page.h>
 #include <bulkhead/string.h>
-#include <x86/p2m.h>
 
-#define ENTRY_PRESENT (1UL << 0)
-#define ENTRY_WRITE (1UL << 1)
-#define ENTRY_USER (1UL << 2) // the nested walk counts as a user access
-#define ENTRY_ACCESSED (1UL << 5)
-#define ENTRY_DIRTY (1UL << 6)
-#define ENTRY_LARGE (1UL << 7)
-#define ENTRY_NEXT_LEVEL(n) ((uint64_t)(n) << 9) // IOMMU: level of the table pointed to; 0: leaf
-#define ENTRY_IOMMU_READ (1UL << 61)
-#define ENTRY_IOMMU_WRITE (1UL << 62)
-#define ENTRY_FRAME 0x000ffffffffff000UL
-#define LEVELS 4u
-#define ENTRIES 512u
+#include "p2m_entry.h"
 
-static unsigned int level_shift(unsigned int level)
-{
-    return (level - 1) * 9;
-}
-
-static unsigned int level_index(gfn_t gfn, unsigned int level)
-{
-    return (gfn.n >> level_shift(level)) & (ENTRIES - 1);
-}
+// A 1 GiB change of entries may not have to release more than this at once.
+#define MAX_RELEASE 1024u
+// Tables of a domain that goes away are freed this many at a time.
+#define DETACHED_AT_ONCE 64u
 
 static unsigned int order_to_level(unsigned int order)
 {
     return order / 9 + 1;
 }
 
-static bool entry_is_leaf(uint64_t entry, unsigned int level)
+static struct page *table_page(const uint64_t *entry)
 {
-    return level == 1 || (entry & ENTRY_LARGE);
-}
-
-static mfn_t entry_mfn(uint64_t entry)
-{
-    return MFN((entry & ENTRY_FRAME) >> PAGE_SHIFT);
-}
-
-static uint64_t *entry_table(uint64_t entry)
-{
-    return heap_from_mfn(entry_mfn(entry));
+    return mfn_to_page(heap_mfn(entry));
 }
 
 static uint64_t make_table_entry(const uint64_t *table, unsigned int level)
@@ -90,7 +70,7 @@ static void p2m_lock(struct p2m *p)
     p->lock_depth++;
 }
 
-static void flush_nothing(void *data)
+static void do_nothing(void *data)
 {
     (void)data;
 }
@@ -114,7 +94,7 @@ static void flush_gathered(struct domain *d, struct p2m *p)
         }
     }
     if (!cpumask_empty(&running)) {
-        arch_call_cpus(&running, flush_nothing, NULL);
+        arch_call_cpus(&running, do_nothing, NULL);
     }
     if (d->arch.iommu) {
         iommu_flush(d, GFN(p->flush_first), p->flush_last - p->flush_first + 1);
@@ -123,16 +103,28 @@ static void flush_gathered(struct domain *d, struct p2m *p)
     p->flush_last = 0;
 }
 
-static void drop_frames(mfn_t mfn, unsigned int order)
+static bool is_memory(mfn_t mfn)
 {
-    for (uint64_t i = 0; i < 1UL << order; i++) {
-        mfn_t one = mfn_add(mfn, i);
-        struct page *page = mfn_to_page(one);
+    enum page_state state = mfn_in_table(mfn) ? page_get_state(mfn_to_page(mfn)) : PAGE_STATE_NONE;
 
-        if (mfn_in_table(one) &&
-            (page->state == PAGE_STATE_DOMAIN || page->state == PAGE_STATE_HEAP)) {
-            page_put(page);
-        }
+    return state == PAGE_STATE_DOMAIN || state == PAGE_STATE_HEAP;
+}
+
+static void free_detached_tables(struct p2m *p)
+{
+    uint64_t frame = p->detached_first;
+
+    if (!frame) {
+        return;
+    }
+    p->detached_first = 0;
+    p->detached_waiting = 0;
+    arch_call_cpus(&online_cpus, do_nothing, NULL); // no reader is left in any of them
+    while (frame) {
+        uint64_t *table = heap_from_mfn(MFN(frame));
+
+        frame = entry_mfn(table[0]).n;
+        heap_free_pages(table, 0);
     }
 }
 
@@ -143,15 +135,12 @@ static void settle(struct domain *d, struct p2m *p)
     unsigned int count = p->deferred_count;
 
     flush_gathered(d, p);
+    if (!p->releasing || p->detached_waiting >= DETACHED_AT_ONCE) {
+        free_detached_tables(p);
+    }
     p->deferred_count = 0;
     for (unsigned int i = 0; i < count; i++) {
-        mfn_t mfn = MFN(p->deferred[i].frame);
-
-        if (p->deferred[i].table) {
-            heap_free_pages(heap_from_mfn(mfn), 0);
-        } else {
-            drop_frames(mfn, p->deferred[i].order);
-        }
+        page_put_range(mfn_to_page(MFN(p->deferred[i].frame)), p->deferred[i].count);
     }
 }
 
@@ -167,15 +156,25 @@ static void p2m_unlock(struct domain *d, struct p2m *p)
     }
 }
 
-static void defer(struct domain *d, struct p2m *p, mfn_t mfn, unsigned int order, bool table)
+// Puts frames aside whose entry is gone. What is not memory holds no reference.
+static void defer(struct domain *d, struct p2m *p, mfn_t mfn, uint64_t count)
 {
-    if (p->deferred_count == P2M_DEFERRED) {
-        settle(d, p);
+    unsigned int n = p->deferred_count;
+
+    if (!is_memory(mfn)) {
+        return;
     }
-    p->deferred[p->deferred_count].frame = mfn.n;
-    p->deferred[p->deferred_count].order = (uint8_t)order;
-    p->deferred[p->deferred_count].table = table;
-    p->deferred_count++;
+    if (n && p->deferred[n - 1].frame + p->deferred[n - 1].count == mfn.n) {
+        p->deferred[n - 1].count += count;
+        return;
+    }
+    if (n == P2M_DEFERRED) {
+        settle(d, p);
+        n = 0;
+    }
+    p->deferred[n].frame = mfn.n;
+    p->deferred[n].count = count;
+    p->deferred_count = n + 1;
 }
 
 static void note_flush(struct p2m *p, gfn_t gfn, unsigned int order)
@@ -184,7 +183,7 @@ static void note_flush(struct p2m *p, gfn_t gfn, unsigned int order)
     p->flush_last = MAX(p->flush_last, gfn.n + (1UL << order) - 1);
 }
 
-static uint64_t *table_alloc(struct domain *d, struct p2m *p)
+static uint64_t *table_alloc(struct domain *d, struct p2m *p, uint16_t entries)
 {
     uint64_t *table;
 
@@ -193,7 +192,8 @@ static uint64_t *table_alloc(struct domain *d, struct p2m *p)
     }
     table = heap_alloc_pages(0, 0);
     if (table) {
-        p->table_pages++;
+        table_page(table)->used.entries = entries;
+        __atomic_store_n(&p->table_pages, p->table_pages + 1, __ATOMIC_RELAXED);
     }
     return table;
 }
@@ -201,7 +201,7 @@ static uint64_t *table_alloc(struct domain *d, struct p2m *p)
 // Replaces a large leaf by a table of the next smaller size with the same meaning.
 static int split(struct domain *d, struct p2m *p, uint64_t *entry, unsigned int level)
 {
-    uint64_t *table = table_alloc(d, p);
+    uint64_t *table = table_alloc(d, p, ENTRIES);
     mfn_t mfn = entry_mfn(*entry);
 
     if (!table) {
@@ -227,10 +227,11 @@ static uint64_t *find_entry(struct domain *d, struct p2m *p, gfn_t gfn, unsigned
         uint64_t *entry = &table[level_index(gfn, at)];
 
         if (!(*entry & ENTRY_PRESENT)) {
-            table = create ? table_alloc(d, p) : NULL;
+            table = create ? table_alloc(d, p, 0) : NULL;
             if (!table) {
                 return NULL;
             }
+            table_page(entry)->used.entries++;
             __atomic_store_n(entry, make_table_entry(table, at), __ATOMIC_RELEASE);
             continue;
         }
@@ -249,119 +250,92 @@ static uint64_t *find_entry(struct domain *d, struct p2m *p, gfn_t gfn, unsigned
     return &table[level_index(gfn, *level)];
 }
 
-// Puts aside all that a detached entry led to.
+// The table has left the tree; the caller empties it and then calls retire_table.
+static void begin_detaching(struct p2m *p)
+{
+    __atomic_store_n(&p->detached_tables, p->detached_tables + 1, __ATOMIC_RELEASE);
+}
+
+static void empty_entry(uint64_t *entry)
+{
+    __atomic_store_n(entry, 0, __ATOMIC_RELEASE);
+    table_page(entry)->used.entries--;
+}
+
+// Waits, empty, to be freed. The tables that wait are linked by frame numbers where entries have
+// them, without what makes an entry present.
+static void retire_table(struct p2m *p, uint64_t *table)
+{
+    CHECK(table_page(table)->used.entries == 0);
+    __atomic_store_n(&table[0], p->detached_first << PAGE_SHIFT, __ATOMIC_RELAXED);
+    p->detached_first = heap_mfn(table).n;
+    p->detached_waiting++;
+    __atomic_store_n(&p->table_pages, p->table_pages - 1, __ATOMIC_RELAXED);
+}
+
+// Puts aside all that an entry led to which is no longer in the tree.
 static void drop_entry(struct domain *d, struct p2m *p, uint64_t entry, unsigned int level)
 {
+    uint64_t *table;
+
     if (!(entry & ENTRY_PRESENT)) {
         return;
     }
     if (entry_is_leaf(entry, level)) {
-        defer(d, p, entry_mfn(entry), level_shift(level), false);
+        defer(d, p, entry_mfn(entry), 1UL << level_shift(level));
         return;
     }
-    for (unsigned int i = 0; i < ENTRIES; i++) {
-        drop_entry(d, p, entry_table(entry)[i], level - 1);
-    }
-    p->table_pages--;
-    defer(d, p, entry_mfn(entry), 0, true);
-}
+    begin_detaching(p);
+    table = entry_table(entry);
+    for (unsigned int i = 0; table_page(table)->used.entries; i++) {
+        uint64_t below = table[i];
 
-static bool gfn_in_range(gfn_t gfn, unsigned int order)
-{
-    return gfn.n < 1UL << (LEVELS * 9) && !(gfn.n & ((1UL << order) - 1));
-}
-
-static enum p2m_type entry_type(const struct domain *d, uint64_t entry)
-{
-    mfn_t mfn = entry_mfn(entry);
-    bool write = entry & ENTRY_WRITE;
-    const struct page *page = mfn_to_page(mfn);
-
-    if (!mfn_in_table(mfn)) {
-        return P2M_MMIO;
-    }
-    switch (page->state) {
-    case PAGE_STATE_DOMAIN:
-        if (page->owner == d->page_owner) {
-            return write ? P2M_RAM : P2M_RAM_RO;
-        }
-        return write ? P2M_FOREIGN : P2M_FOREIGN_RO;
-    case PAGE_STATE_HEAP:
-        return P2M_SHARED;
-    default:
-        return P2M_MMIO;
-    }
-}
-
-static struct p2m_entry lookup_locked(struct domain *d, struct p2m *p, gfn_t gfn)
-{
-    struct p2m_entry found = {INVALID_MFN, P2M_INVALID, 0};
-    unsigned int level = 1;
-    uint64_t *entry;
-
-    if (!gfn_in_range(gfn, 0)) {
-        return found;
-    }
-    entry = find_entry(d, p, gfn, &level, false);
-    if (entry && (*entry & ENTRY_PRESENT)) {
-        found.order = level_shift(level);
-        found.mfn = mfn_add(entry_mfn(*entry), gfn.n & ((1UL << found.order) - 1));
-        found.type = entry_type(d, *entry);
-        if (found.type == P2M_SHARED && !(*entry & ENTRY_WRITE)) {
-            found.type = P2M_FOREIGN_RO;
+        if (below & ENTRY_PRESENT) {
+            empty_entry(&table[i]);
+            drop_entry(d, p, below, level - 1);
         }
     }
-    return found;
+    retire_table(p, table);
 }
 
-struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn)
+// What drop_entry would have to release, in frames and entries; stops counting beyond MAX_RELEASE.
+static uint64_t weight(uint64_t entry, unsigned int level)
 {
-    struct p2m *p = d->arch.p2m;
-    struct p2m_entry found;
+    uint64_t sum = 0;
 
-    p2m_lock(p);
-    found = lookup_locked(d, p, gfn);
-    p2m_unlock(d, p);
-    return found;
-}
-
-struct page *p2m_get_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type *type)
-{
-    struct p2m *p = d->arch.p2m;
-    struct page *page = NULL;
-    struct p2m_entry found;
-
-    p2m_lock(p);
-    found = lookup_locked(d, p, gfn);
-    if (found.type != P2M_INVALID && found.type != P2M_MMIO &&
-        (!write || p2m_is_writable(found.type))) {
-        page = mfn_to_page(found.mfn);
-        // The entry holds a reference and the lock holds the entry.
-        __atomic_fetch_add(&page->used.count, 1, __ATOMIC_ACQUIRE);
+    if (!(entry & ENTRY_PRESENT)) {
+        return 0;
     }
-    p2m_unlock(d, p);
-    if (type) {
-        *type = found.type;
+    if (entry_is_leaf(entry, level)) {
+        return is_memory(entry_mfn(entry)) ? 1UL << level_shift(level) : 0;
     }
-    return page;
+    if (level == LEVEL_2M) {
+        return table_page(entry_table(entry))->used.entries;
+    }
+    for (unsigned int i = 0; i < ENTRIES && sum <= MAX_RELEASE; i++) {
+        sum += weight(entry_table(entry)[i], level - 1);
+    }
+    return sum;
 }
 
-void p2m_put_page(struct page *page)
-{
-    page_put(page);
-}
-
-// Whether nothing is mapped below an entry: tables may be left over from what once was.
+// Whether nothing is mapped below an entry: tables may be left over from what once was. At most
+// 1 GiB.
 static bool entry_is_empty(uint64_t entry, unsigned int level)
 {
+    const uint64_t *table;
+
     if (!(entry & ENTRY_PRESENT)) {
         return true;
     }
     if (entry_is_leaf(entry, level)) {
         return false;
     }
+    table = entry_table(entry);
+    if (level == LEVEL_2M || !table_page(table)->used.entries) {
+        return !table_page(table)->used.entries;
+    }
     for (unsigned int i = 0; i < ENTRIES; i++) {
-        if (!entry_is_empty(entry_table(entry)[i], level - 1)) {
+        if (!entry_is_empty(table[i], level - 1)) {
             return false;
         }
     }
@@ -381,8 +355,60 @@ static void take_references(mfn_t mfn, unsigned int order, enum p2m_type type)
         return;
     }
     for (uint64_t i = 0; i < 1UL << order; i++) {
-        __atomic_fetch_add(&mfn_to_page(mfn_add(mfn, i))->used.count, 1, __ATOMIC_ACQUIRE);
+        __atomic_fetch_add(&mfn_to_page(mfn_add(mfn, i))->count, 1, __ATOMIC_ACQUIRE);
     }
+}
+
+// Whether a full table maps, all writable, consecutive frames of the domain's own that make one
+// larger leaf. (Only its own: what is mapped of others must go again without memory for a split.)
+static bool can_join(const struct domain *d, const uint64_t *table, unsigned int level)
+{
+    mfn_t first = entry_mfn(table[0]);
+
+    if (first.n & ((1UL << level_shift(level + 1)) - 1)) {
+        return false;
+    }
+    for (unsigned int i = 0; i < ENTRIES; i++) {
+        mfn_t mfn = mfn_add(first, (uint64_t)i << level_shift(level));
+
+        if (table[i] != make_leaf(mfn, level, true) ||
+            p2m_leaf_type(d, table[i], mfn) != P2M_RAM) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// After an entry at a level was set where none was: a table that became full may have become what
+// one entry above can say.
+static void join(struct domain *d, struct p2m *p, gfn_t gfn, unsigned int level)
+{
+    for (; level < LEVEL_1G; level++) {
+        unsigned int above = level + 1;
+        uint64_t *parent = find_entry(d, p, gfn, &above, false);
+        uint64_t *table = entry_table(*parent);
+        unsigned int shift = level_shift(level), index = level_index(gfn, level);
+
+        // The first and the new entry tell most of the time.
+        if (table_page(table)->used.entries != ENTRIES ||
+            entry_mfn(table[0]).n + ((uint64_t)index << shift) != entry_mfn(table[index]).n ||
+            !can_join(d, table, level)) {
+            return;
+        }
+        __atomic_store_n(parent, make_leaf(entry_mfn(table[0]), above, true), __ATOMIC_RELEASE);
+        note_flush(p, GFN(gfn.n & ~((1UL << level_shift(above)) - 1)), level_shift(above));
+        begin_detaching(p);
+        for (unsigned int i = 0; i < ENTRIES; i++) {
+            empty_entry(&table[i]);
+        }
+        retire_table(p, table);
+    }
+}
+
+static void fill_entry(uint64_t *entry, uint64_t value)
+{
+    table_page(entry)->used.entries += !(*entry & ENTRY_PRESENT);
+    __atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
 
 static int set_locked(struct domain *d, struct p2m *p, gfn_t gfn, mfn_t mfn, unsigned int order,
@@ -393,7 +419,7 @@ static int set_locked(struct domain *d, struct p2m *p, gfn_t gfn, mfn_t mfn, uns
     uint64_t *entry, old;
 
     CHECK(order == ORDER_4K || order == ORDER_2M || order == ORDER_1G);
-    if (!gfn_in_range(gfn, order) || mfn.n & ((1UL << order) - 1)) {
+    if (!p2m_gfn_in_range(gfn, order) || mfn.n & ((1UL << order) - 1)) {
         return -XEN_EINVAL;
     }
     if (p->releasing) {
@@ -407,13 +433,18 @@ static int set_locked(struct domain *d, struct p2m *p, gfn_t gfn, mfn_t mfn, uns
         return -XEN_ENOMEM;
     }
     old = *entry;
+    if (level == LEVEL_1G && weight(old, level) > MAX_RELEASE) {
+        return -XEN_E2BIG;
+    }
     take_references(mfn, order, type);
-    __atomic_store_n(entry, make_leaf(mfn, level, write), __ATOMIC_RELEASE);
+    fill_entry(entry, make_leaf(mfn, level, write));
+    __atomic_store_n(&p->max_gfn, MAX(p->max_gfn, gfn.n + (1UL << order) - 1), __ATOMIC_RELAXED);
     if (old & ENTRY_PRESENT) {
         note_flush(p, gfn, order);
         drop_entry(d, p, old, level);
+    } else if (type == P2M_RAM) {
+        join(d, p, gfn, level);
     }
-    p->max_gfn = MAX(p->max_gfn, gfn.n + (1UL << order) - 1);
     return 0;
 }
 
@@ -445,12 +476,15 @@ static int clear_locked(struct domain *d, struct p2m *p, gfn_t gfn, unsigned int
     uint64_t *entry, old;
 
     CHECK(order == ORDER_4K || order == ORDER_2M || order == ORDER_1G);
-    if (!gfn_in_range(gfn, order)) {
+    if (!p2m_gfn_in_range(gfn, order)) {
         return -XEN_EINVAL;
     }
     entry = find_entry(d, p, gfn, &level, false);
     if (!entry || !(*entry & ENTRY_PRESENT)) {
         return 0;
+    }
+    if (want == LEVEL_1G && weight(*entry, level) > MAX_RELEASE) {
+        return -XEN_E2BIG;
     }
     if (level > want) {
         level = want;
@@ -460,7 +494,7 @@ static int clear_locked(struct domain *d, struct p2m *p, gfn_t gfn, unsigned int
         }
     }
     old = *entry;
-    __atomic_store_n(entry, 0, __ATOMIC_RELEASE);
+    empty_entry(entry);
     note_flush(p, gfn, order);
     drop_entry(d, p, old, level);
     return 0;
@@ -484,7 +518,7 @@ int p2m_clear_match(struct domain *d, gfn_t gfn, mfn_t mfn)
     int error = -XEN_ENOENT;
 
     p2m_lock(p);
-    found = lookup_locked(d, p, gfn);
+    found = p2m_lookup(d, gfn);
     if (found.type != P2M_INVALID && found.mfn.n == mfn.n) {
         error = clear_locked(d, p, gfn, 0);
     }
@@ -504,30 +538,30 @@ void p2m_batch_end(struct domain *d)
 
 uint64_t p2m_max_gfn(struct domain *d)
 {
-    return d->arch.p2m->max_gfn;
+    return __atomic_load_n(&d->arch.p2m->max_gfn, __ATOMIC_RELAXED);
 }
 
 uint64_t p2m_table_pages(struct domain *d)
 {
-    return d->arch.p2m->table_pages;
+    return __atomic_load_n(&d->arch.p2m->table_pages, __ATOMIC_RELAXED);
 }
 
 // Detaches the lowest present piece of at most 2 MiB, or a 1 GiB leaf, whose frames are then left
 // to be dropped; returns whether anything was there.
 static bool release_piece(struct domain *d, struct p2m *p, uint64_t *table, unsigned int level)
 {
-    for (unsigned int i = 0; i < ENTRIES; i++) {
+    for (unsigned int i = 0; table_page(table)->used.entries; i++) {
         uint64_t entry = table[i];
 
         if (!(entry & ENTRY_PRESENT)) {
             continue;
         }
-        if (level > 2 && !entry_is_leaf(entry, level) &&
+        if (level > LEVEL_2M && !entry_is_leaf(entry, level) &&
             release_piece(d, p, entry_table(entry), level - 1)) {
             return true;
         }
-        table[i] = 0;
-        if (level == 3 && entry_is_leaf(entry, level)) {
+        empty_entry(&table[i]);
+        if (level == LEVEL_1G && entry_is_leaf(entry, level) && is_memory(entry_mfn(entry))) {
             p->leaving_first = entry_mfn(entry).n;
             p->leaving_count = 1UL << ORDER_1G;
         } else {
@@ -543,7 +577,7 @@ static bool release_step(struct domain *d, struct p2m *p)
     if (!p->leaving_count) {
         return release_piece(d, p, p->root, LEVELS);
     }
-    drop_frames(MFN(p->leaving_first), ORDER_2M);
+    page_put_range(mfn_to_page(MFN(p->leaving_first)), 1UL << ORDER_2M);
     p->leaving_first += 1UL << ORDER_2M;
     p->leaving_count -= 1UL << ORDER_2M;
     return true;
@@ -558,6 +592,9 @@ int p2m_release(struct domain *d)
         p2m_lock(p);
         p->releasing = true;
         more = release_step(d, p);
+        if (!more) {
+            free_detached_tables(p);
+        }
         p2m_unlock(d, p);
         if (more && preempt_needed()) {
             return -XEN_ERESTART;
@@ -578,6 +615,7 @@ int p2m_create(struct domain *d)
         heap_free(p);
         return -XEN_ENOMEM;
     }
+    table_page(p->root)->used.entries = 0;
     p->table_pages = 1;
     p->flush_first = ~0UL;
     d->arch.p2m = p;

@@ -68,7 +68,8 @@ static inline bool p2m_is_writable(enum p2m_type t)
     return t == P2M_RAM || t == P2M_FOREIGN || t == P2M_GRANT || t == P2M_SHARED;
 }
 
-// Looks up one frame; type P2M_INVALID if nothing is there. Takes the p2m lock.
+// Looks up one frame; type P2M_INVALID if nothing is there. Takes no lock: what it says was true at
+// some moment during the call, and stays true only while the caller is in a batch.
 struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn);
 static inline bool p2m_is_mapped(struct domain *d, gfn_t gfn)
 {
@@ -76,18 +77,21 @@ static inline bool p2m_is_mapped(struct domain *d, gfn_t gfn)
 }
 
 // Looks up and references in one step: the page of RAM, foreign, grant or shared type, or NULL.
-// write: only if the guest may write it. Put it by page_put (p2m_put_page).
+// write: only if the guest may write it. Put it by page_put (p2m_put_page). Takes no lock.
 struct page *p2m_get_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type *type);
 void p2m_put_page(struct page *page);
 // Every entry for memory holds one reference on each of its frames, dropped when it goes. For
 // P2M_RAM and P2M_FOREIGN the caller's reference passes to the entry; for P2M_GRANT and P2M_SHARED
 // the entry takes one of its own and the caller keeps his.
 // Maps 2^order frames from gfn, order 0, 9 or 18; what was there before is dropped as p2m_clear
-// does. 0 or -errno (-ENOMEM: nothing has changed).
+// does. 0 or -errno (-ENOMEM: nothing has changed). Consecutive frames of RAM are joined to larger
+// mappings. Order 18 where much is mapped: -E2BIG, as for p2m_clear.
 int p2m_set(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum p2m_type type);
 // As p2m_set, but fails with -EEXIST when anything is mapped in the range.
 int p2m_set_new(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum p2m_type type);
-// Unmaps 2^order frames; TLBs and IOMMU are flushed before any reference is dropped.
+// Unmaps 2^order frames; TLBs and IOMMU are flushed before any reference is dropped. 0, -ENOMEM (a
+// larger mapping could not be split), or for order 18 -E2BIG: there is more to release than 1024
+// frames; clear 2 MiB at a time.
 int p2m_clear(struct domain *d, gfn_t gfn, unsigned int order);
 // Unmaps gfn only if it maps mfn; 0 or -ENOENT.
 int p2m_clear_match(struct domain *d, gfn_t gfn, mfn_t mfn);
