@@ -86,7 +86,7 @@ void page_alloc_add(mfn_t start, uint64_t count, bool dirty);
 struct page *page_alloc(unsigned int order, unsigned int node, unsigned int flags);
 void page_free(struct page *page, unsigned int order);
 void page_free_range(struct page *first, uint64_t count); // any consecutive frames
-uint64_t page_free_count(void); // free frames
+uint64_t page_free_count(void);                           // free frames
 uint64_t page_unscrubbed_count(void);
 // Says how much memory the machine has, with what was in use before the allocator got the rest.
 void page_alloc_set_total(uint64_t frames);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The doubles of guest.h. page_put and page_put_range are wrapped: when a frame is let go, no translation of it may be
-// left unflushed.
+// The doubles of guest.h. page_put and page_put_range are wrapped: when a frame is let go, no
+// translation of it may be left unflushed.
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -23,8 +23,8 @@
 
 #define FRAMES (1UL << 16)
 #define HOLE 512UL
-#define SPAN 2048UL          // guest frames in use
-#define ALWAYS_MAPPED 512UL  // the first of them
+#define SPAN 2048UL         // guest frames in use
+#define ALWAYS_MAPPED 512UL // the first of them
 #define WRITERS 2u
 #define READERS 3u
 #define CHANGES 1000u

@@ -3,9 +3,9 @@
 //
 // Every entry for memory holds one reference on each of its frames. A change prepares (allocates
 // and splits, may fail), then commits (one atomic store of an entry); what the old entry led to is
-// put aside and released at the end of the batch, after TLBs and IOMMU have been flushed. A batch is
-// the time for which p2m.lock is held; the lock is recursive for its CPU.
-// Readers take no lock. They are safe because
+// put aside and released at the end of the batch, after TLBs and IOMMU have been flushed. A batch
+// is the time for which p2m.lock is held; the lock is recursive for its CPU. Readers take no lock.
+// They are safe because
 // 1. a reader holds its CPU from the root to its last look at the leaf: interrupts are off and it
 //    waits for no lock, so it serves no cross-CPU call. A call of all CPUs that has returned has
 //    therefore outlived every reader that was in a table when the call was made;
@@ -57,6 +57,11 @@ static uint64_t make_leaf(mfn_t mfn, unsigned int level, bool write)
         entry |= ENTRY_WRITE | ENTRY_IOMMU_WRITE;
     }
     return level > 1 ? entry | ENTRY_LARGE : entry;
+}
+
+static void store(uint64_t *entry, uint64_t value)
+{
+    __atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
 
 static void p2m_lock(struct p2m *p)
@@ -212,7 +217,7 @@ static int split(struct domain *d, struct p2m *p, uint64_t *entry, unsigned int 
                              *entry & ENTRY_WRITE);
     }
     // Both translate alike, but a processor must not hold both sizes for one address.
-    __atomic_store_n(entry, make_table_entry(table, level), __ATOMIC_RELEASE);
+    store(entry, make_table_entry(table, level));
     return 0;
 }
 
@@ -232,7 +237,7 @@ static uint64_t *find_entry(struct domain *d, struct p2m *p, gfn_t gfn, unsigned
                 return NULL;
             }
             table_page(entry)->used.entries++;
-            __atomic_store_n(entry, make_table_entry(table, at), __ATOMIC_RELEASE);
+            store(entry, make_table_entry(table, at));
             continue;
         }
         if (entry_is_leaf(*entry, at)) {
@@ -258,7 +263,7 @@ static void begin_detaching(struct p2m *p)
 
 static void empty_entry(uint64_t *entry)
 {
-    __atomic_store_n(entry, 0, __ATOMIC_RELEASE);
+    store(entry, 0);
     table_page(entry)->used.entries--;
 }
 
@@ -267,7 +272,7 @@ static void empty_entry(uint64_t *entry)
 static void retire_table(struct p2m *p, uint64_t *table)
 {
     CHECK(table_page(table)->used.entries == 0);
-    __atomic_store_n(&table[0], p->detached_first << PAGE_SHIFT, __ATOMIC_RELAXED);
+    store(&table[0], p->detached_first << PAGE_SHIFT);
     p->detached_first = heap_mfn(table).n;
     p->detached_waiting++;
     __atomic_store_n(&p->table_pages, p->table_pages - 1, __ATOMIC_RELAXED);
@@ -371,8 +376,7 @@ static bool can_join(const struct domain *d, const uint64_t *table, unsigned int
     for (unsigned int i = 0; i < ENTRIES; i++) {
         mfn_t mfn = mfn_add(first, (uint64_t)i << level_shift(level));
 
-        if (table[i] != make_leaf(mfn, level, true) ||
-            p2m_leaf_type(d, table[i], mfn) != P2M_RAM) {
+        if (table[i] != make_leaf(mfn, level, true) || p2m_leaf_type(d, table[i], mfn) != P2M_RAM) {
             return false;
         }
     }
@@ -395,7 +399,7 @@ static void join(struct domain *d, struct p2m *p, gfn_t gfn, unsigned int level)
             !can_join(d, table, level)) {
             return;
         }
-        __atomic_store_n(parent, make_leaf(entry_mfn(table[0]), above, true), __ATOMIC_RELEASE);
+        store(parent, make_leaf(entry_mfn(table[0]), above, true));
         note_flush(p, GFN(gfn.n & ~((1UL << level_shift(above)) - 1)), level_shift(above));
         begin_detaching(p);
         for (unsigned int i = 0; i < ENTRIES; i++) {
@@ -408,7 +412,7 @@ static void join(struct domain *d, struct p2m *p, gfn_t gfn, unsigned int level)
 static void fill_entry(uint64_t *entry, uint64_t value)
 {
     table_page(entry)->used.entries += !(*entry & ENTRY_PRESENT);
-    __atomic_store_n(entry, value, __ATOMIC_RELEASE);
+    store(entry, value);
 }
 
 static int set_locked(struct domain *d, struct p2m *p, gfn_t gfn, mfn_t mfn, unsigned int order,
