@@ -77,6 +77,19 @@ static inline void write_cr4(uint64_t value)
     __asm__ volatile("movq %0, %%cr4" ::"r"(value) : "memory");
 }
 
+static inline uint64_t read_cr8(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("movq %%cr8, %0" : "=r"(value)::"memory");
+    return value;
+}
+
+static inline void write_cr8(uint64_t value)
+{
+    __asm__ volatile("movq %0, %%cr8" ::"r"(value) : "memory");
+}
+
 static inline uint64_t xgetbv(uint32_t index)
 {
     uint32_t low, high;

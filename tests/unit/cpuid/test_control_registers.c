@@ -16,6 +16,7 @@
 #include <x86/hvm.h>
 #include <x86/registers.h>
 #include <x86/time.h>
+#include <x86/vlapic.h>
 #include <xen/arch-x86/cpuid.h>
 
 #include "arch/x86/hvm/svm/vmcb.h"
@@ -41,6 +42,7 @@ static uint8_t code[15];
 static size_t code_size;
 static uint16_t memory_word;
 static uint64_t memory_at;
+static int task_priority;
 
 // Doubles.
 
@@ -109,6 +111,12 @@ int copy_from_guest(void *to, gva_t from, size_t size)
     }
     memcpy(to, &memory_word, size);
     return 0;
+}
+
+void vlapic_set_tpr(struct vcpu *vcpu, uint8_t tpr)
+{
+    (void)vcpu;
+    task_priority = tpr;
 }
 
 void *heap_alloc(size_t size)
@@ -388,12 +396,29 @@ static void lmsw_is_carried_out(void **state)
     assert_int_equal(fault_address, 0x1208);
 }
 
+static void cr8_is_carried_out(void **state)
+{
+    struct vlapic apic;
+
+    (void)state;
+    v->arch.vlapic = &apic;
+    v->arch.gpr[2] = 9;
+    assert_int_equal(EXECUTE("\x44\x0f\x22\xc2", X86_MODE_64), 4); // mov %rdx, %cr8
+    assert_int_equal(task_priority, 0x90);
+    v->arch.gpr[2] = 5;
+    assert_int_equal(EXECUTE("\xf0\x0f\x22\xc2", X86_MODE_32), 4); // as AMD has it elsewhere
+    assert_int_equal(task_priority, 0x50);
+    v->arch.gpr[2] = 16;
+    assert_int_equal(EXECUTE("\x44\x0f\x22\xc2", X86_MODE_64), 0);
+    assert_int_equal(exception, HVM_EXCEPTION_GP);
+    assert_int_equal(task_priority, 0x50);
+}
+
 static void other_instructions_are_left_alone(void **state)
 {
     (void)state;
     assert_int_equal(EXECUTE("\x0f\x22\xd8", X86_MODE_64), 0);     // mov %rax, %cr3
-    assert_int_equal(EXECUTE("\xf0\x0f\x22\xc0", X86_MODE_64), 0); // CR8 by LOCK
-    assert_int_equal(EXECUTE("\x44\x0f\x22\xc0", X86_MODE_64), 0); // mov %rax, %cr8
+    assert_int_equal(EXECUTE("\x44\x0f\x22\xc0", X86_MODE_64), 0); // CR8 without an APIC
     assert_int_equal(EXECUTE("\x0f\x01\xe1", X86_MODE_64), 0);     // smsw
     assert_int_equal(EXECUTE("\x90", X86_MODE_64), 0);
     code_size = 0;
@@ -416,6 +441,7 @@ int main(void)
         TEST(states_are_judged_as_writes_are),
         TEST(instructions_are_carried_out),
         TEST(lmsw_is_carried_out),
+        TEST(cr8_is_carried_out),
         TEST(other_instructions_are_left_alone),
     };
 

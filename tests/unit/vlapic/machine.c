@@ -363,6 +363,16 @@ void machine_write(struct vcpu *v, uint64_t address, unsigned int size, uint64_t
     let_interrupts_in();
 }
 
+__attribute__((weak)) void machine_prepare_vcpu(struct vcpu *v)
+{
+    (void)v;
+}
+
+__attribute__((weak)) void hvm_vendor_set_task_priority(struct vcpu *v, uint8_t cr8)
+{
+    signals[v->id].cr8 = cr8;
+}
+
 struct domain *machine_domain(unsigned int vcpus)
 {
     struct domain *d = calloc(1, sizeof(*d));
@@ -374,6 +384,7 @@ struct domain *machine_domain(unsigned int vcpus)
 
         v->id = i;
         v->domain = d;
+        machine_prepare_vcpu(v);
         if (vlapic_create(v)) {
             abort();
         }

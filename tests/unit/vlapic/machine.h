@@ -29,6 +29,8 @@ unsigned int machine_timers(void); // set ones
 extern unsigned int machine_timer_slots;
 
 struct domain *machine_domain(unsigned int vcpus);
+// Called before a vcpu gets its local APIC; a program may have its own.
+void machine_prepare_vcpu(struct vcpu *v);
 void machine_domain_free(struct domain *d);
 
 // What reached a vcpu from its local APIC's code.
@@ -36,6 +38,7 @@ extern unsigned int kicks;
 extern struct signals {
     unsigned int inits, starts, nmis;
     uint8_t start_vector;
+    uint8_t cr8; // what it shows
 } signals[DOMAIN_MAX_VCPUS];
 
 // Takes the interrupt that would be injected now: its vector, or -1.

@@ -129,13 +129,18 @@ static void test_task_priority(void **state)
     vlapic_post(v0, 0x41, false);
     vlapic_set_cr8(v0, 4);
     assert_int_equal(machine_read(v0, PAGE + 0x80, 4), 0x40);
+    assert_true(vlapic_may_have_pending(v0));
     assert_int_equal(vlapic_pending_vector(v0), -1);
     assert_int_equal(vlapic_highest_pending(v0), 0x41);
     machine_write(v0, PAGE + 0x80, 4, 0x3f);
     assert_int_equal(vlapic_get_cr8(v0), 3);
     assert_int_equal(machine_read(v0, PAGE + 0xa0, 4), 0x3f);
+    assert_int_equal(signals[0].cr8, 3); // CR8 shows what was written to the page
     assert_int_equal(machine_inject(v0), 0x41);
     assert_int_equal(machine_read(v0, PAGE + 0xa0, 4), 0x40);
+    assert_false(vlapic_may_have_pending(v0));
+    vlapic_init_reset(v0);
+    assert_int_equal(signals[0].cr8, 0);
 }
 
 static void test_every_vector(void **state)
@@ -477,24 +482,12 @@ static void test_concurrent_posts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_reset_state),
-        TEST(test_priorities),
-        TEST(test_offers),
-        TEST(test_task_priority),
-        TEST(test_every_vector),
-        TEST(test_disabled),
-        TEST(test_base_msr),
-        TEST(test_x2apic),
-        TEST(test_x2apic_faults),
-        TEST(test_page_accesses),
-        TEST(test_destinations),
-        TEST(test_logical_destinations),
-        TEST(test_lowest_priority),
-        TEST(test_msi),
-        TEST(test_ipis),
-        TEST(test_x2apic_ipi),
-        TEST(test_save_and_load),
-        TEST(test_concurrent_posts),
+        TEST(test_reset_state),     TEST(test_priorities),    TEST(test_offers),
+        TEST(test_task_priority),   TEST(test_every_vector),  TEST(test_disabled),
+        TEST(test_base_msr),        TEST(test_x2apic),        TEST(test_x2apic_faults),
+        TEST(test_page_accesses),   TEST(test_destinations),  TEST(test_logical_destinations),
+        TEST(test_lowest_priority), TEST(test_msi),           TEST(test_ipis),
+        TEST(test_x2apic_ipi),      TEST(test_save_and_load), TEST(test_concurrent_posts),
     };
 
     return cmocka_run_group_tests_name("vlapic", tests, NULL, NULL);

@@ -84,6 +84,7 @@ void vlapic_set_tpr(struct vcpu *v, uint8_t tpr)
 {
     v->arch.vlapic->tpr = tpr;
     vlapic_update_ppr(v->arch.vlapic);
+    hvm_vendor_set_task_priority(v, tpr >> 4);
 }
 
 void vlapic_accept(struct vcpu *v, uint8_t vector)

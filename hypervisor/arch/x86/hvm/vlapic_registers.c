@@ -39,7 +39,7 @@ void vlapic_reset_registers(struct vlapic *apic)
         __atomic_store_n(&apic->tmr[i], 0, __ATOMIC_RELAXED);
         apic->isr[i] = 0;
     }
-    apic->tpr = apic->ppr = 0;
+    vlapic_set_tpr(apic->vcpu, 0);
     apic->ldr = vlapic_is_x2apic(apic) ? vlapic_x2apic_ldr(apic->vcpu) : 0;
     apic->dfr = ALL_ONES;
     apic->svr = 0xff;

@@ -276,6 +276,7 @@ void svm_handle_exit(struct vcpu *v, struct vmcb *vmcb)
         handle_io(v, vmcb);
         break;
     case EXIT_CR4_WRITE:
+    case EXIT_CR8_WRITE:
     case EXIT_CR0_SELECTIVE_WRITE:
         handle_control_write(v, vmcb);
         break;

@@ -266,6 +266,14 @@ uint64_t hvm_vendor_tsc_offset(const struct vcpu *v)
     return v->arch.svm->vmcb->tsc_offset;
 }
 
+void hvm_vendor_set_task_priority(struct vcpu *v, uint8_t cr8)
+{
+    struct vmcb *vmcb = v->arch.svm->vmcb;
+
+    v->arch.svm->task_priority = cr8;
+    vmcb->virtual_interrupt = (vmcb->virtual_interrupt & ~VINTR_TPR) | cr8;
+}
+
 void hvm_vendor_use_ports(struct vcpu *v)
 {
     const uint8_t *permissions = v->domain->arch.port_permissions;
@@ -354,17 +362,25 @@ static void choose_asid(struct vcpu *v, struct svm_vcpu *sv, struct cpu *cpu)
 }
 
 // The interrupt that the guest is to get next, or -1.
-static int next_vector(struct vcpu *v, struct svm_vcpu *sv)
+static int next_vector(struct vcpu *v, struct svm_vcpu *sv, bool apic)
 {
+    int vector;
+
     sv->offered_from_apic = false;
     if (unlikely(sv->redeliver_vector)) {
         return sv->redeliver_vector;
     }
-    if (v->domain->arch.callback_vector && event_pending(v)) {
-        return v->domain->arch.callback_vector;
+    // The local APIC's before the callback: its handler ends with an exit, its EOI, after which the
+    // callback is offered. The other way round nothing need ever exit.
+    if (apic) {
+        vector = vlapic_pending_vector(v);
+        if (vector >= 0) {
+            sv->offered_from_apic = true;
+            return vector;
+        }
     }
-    sv->offered_from_apic = true;
-    return v->arch.vlapic ? vlapic_pending_vector(v) : -1;
+    return v->domain->arch.callback_vector && event_pending(v) ? v->domain->arch.callback_vector
+                                                               : -1;
 }
 
 // Exceptions and NMIs are injected. Interrupts are offered: the processor delivers the virtual
@@ -374,21 +390,22 @@ static int next_vector(struct vcpu *v, struct svm_vcpu *sv)
 static void deliver_events(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmcb)
 {
     uint64_t control = VINTR_MASKING | (vmcb->virtual_interrupt & VINTR_TPR);
+    bool apic = vlapic_may_have_pending(v);
     int vector;
 
+    // While an interrupt waits in the local APIC, a change of CR8 may let it in or hold it back.
+    vmcb->intercept_cr_write = unlikely(apic) ? INTERCEPT_CR4 | INTERCEPT_CR8 : INTERCEPT_CR4;
     vmcb->virtual_interrupt = control;
     sv->offered_vector = 0;
     if (unlikely(sv->pending_event)) {
         vmcb->event_injection = sv->pending_event;
         sv->pending_event = 0;
-        return;
-    }
-    if (unlikely(__atomic_load_n(&sv->nmi_pending, __ATOMIC_RELAXED)) && !vmcb->interrupt_shadow) {
+    } else if (unlikely(__atomic_load_n(&sv->nmi_pending, __ATOMIC_RELAXED)) &&
+               !vmcb->interrupt_shadow) {
         __atomic_store_n(&sv->nmi_pending, false, __ATOMIC_SEQ_CST);
         vmcb->event_injection = EVENT_VALID | EVENT_TYPE_NMI | 2;
-        return;
     }
-    vector = next_vector(v, sv);
+    vector = next_vector(v, sv, apic);
     if (vector >= 0) {
         sv->offered_vector = (uint8_t)vector;
         if (sv->offered_from_apic) {
@@ -410,6 +427,15 @@ static void settle_offer(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmcb)
         sv->redeliver_vector = 0;
     } else if (sv->offered_from_apic) {
         vlapic_retract(v, sv->offered_vector);
+    }
+}
+
+// The guest has written CR8 without an exit: it is the upper half of the local APIC's TPR.
+static void take_task_priority(struct vcpu *v, struct svm_vcpu *sv, const struct vmcb *vmcb)
+{
+    sv->task_priority = (uint8_t)(vmcb->virtual_interrupt & VINTR_TPR);
+    if (v->arch.vlapic) {
+        vlapic_set_cr8(v, sv->task_priority);
     }
 }
 
@@ -437,6 +463,9 @@ void arch_vcpu_run(struct vcpu *v)
         v->arch.rflags = vmcb->rflags;
         vmcb->event_injection = 0;
         settle_offer(v, sv, vmcb);
+        if (unlikely((vmcb->virtual_interrupt & VINTR_TPR) != sv->task_priority)) {
+            take_task_priority(v, sv, vmcb);
+        }
         svm_handle_exit(v, vmcb);
     }
 }

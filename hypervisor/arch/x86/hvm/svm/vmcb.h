@@ -10,6 +10,7 @@
 
 // intercept_cr_write
 #define INTERCEPT_CR4 (1u << 4)
+#define INTERCEPT_CR8 (1u << 8)
 // intercepts.misc1
 #define INTERCEPT_INTR (1u << 0)
 #define INTERCEPT_NMI (1u << 1)
@@ -39,6 +40,7 @@
 
 enum svm_exit {
     EXIT_CR4_WRITE = 0x14,
+    EXIT_CR8_WRITE = 0x18,
     EXIT_EXCEPTION_DB = 0x41,
     EXIT_EXCEPTION_AC = 0x51,
     EXIT_EXCEPTION_MC = 0x52,
@@ -151,9 +153,10 @@ struct svm_vcpu {
     // whose delivery an exit has cut short (0: none).
     uint8_t offered_vector, redeliver_vector;
     bool offered_from_apic;
-    uint64_t dr[4];   // DR0 to DR3 while not loaded
-    bool nmi_pending; // atomic
-    void *fpu;        // XSAVE area
+    uint8_t task_priority; // what the VMCB's V_TPR was when last looked at
+    uint64_t dr[4];        // DR0 to DR3 while not loaded
+    bool nmi_pending;      // atomic
+    void *fpu;             // XSAVE area
     uint64_t xcr0;
 };
 
@@ -181,8 +184,8 @@ void svm_enter(uint64_t gpr[16], uint64_t guest_vmcb, uint64_t host_vmcb);
 // exit.c: handles the exit that the vmcb describes.
 void svm_handle_exit(struct vcpu *v, struct vmcb *vmcb);
 
-// control.c: carries out an intercepted write to CR0 or CR4. How much to skip; 0: the guest gets an
-// exception, or the instruction is another one by now.
+// control.c: carries out an intercepted write to CR0, CR4 or CR8. How much to skip; 0: the guest
+// gets an exception, or the instruction is another one by now.
 unsigned int svm_write_control_register(struct vcpu *v, const struct vmcb *vmcb,
                                         enum x86_mode mode);
 

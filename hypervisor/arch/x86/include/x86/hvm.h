@@ -74,6 +74,8 @@ void hvm_get_switched_state(struct vcpu *v, struct hvm_switched_state *out);
 void hvm_forget_transient_state(struct vcpu *v);
 void hvm_vendor_set_tsc_offset(struct vcpu *v, uint64_t offset);
 uint64_t hvm_vendor_tsc_offset(const struct vcpu *v);
+// The local APIC's TPR has changed: what CR8 shows from now on (0 to 15).
+void hvm_vendor_set_task_priority(struct vcpu *v, uint8_t cr8);
 void hvm_vendor_use_ports(struct vcpu *v); // after domain.arch.port_permissions was made
 
 // hvm.c

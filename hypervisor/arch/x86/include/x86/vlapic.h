@@ -98,6 +98,14 @@ int vlapic_deliver_msi(struct domain *d, uint64_t address, uint32_t data);
 
 int vlapic_highest_deliverable(const struct vlapic *apic);
 
+// Whether it is worth asking for a pending vector. On every guest entry.
+static inline bool vlapic_may_have_pending(const struct vcpu *v)
+{
+    const struct vlapic *apic = v->arch.vlapic;
+
+    return likely(apic) && __atomic_load_n(&apic->irr_summary, __ATOMIC_ACQUIRE) != 0;
+}
+
 // The vector to inject now if the guest takes interrupts, or -1. On every guest entry: cheap when
 // there is none.
 static inline int vlapic_pending_vector(const struct vcpu *v)
@@ -120,6 +128,7 @@ void vlapic_retract(struct vcpu *v, uint8_t vector);
 // The guest's EOI (MSR 0x80b may come straight here).
 void vlapic_eoi(struct vcpu *v);
 
+// TPR; CR8 is its upper half. On v's own CPU, or while it is paused.
 uint8_t vlapic_get_tpr(const struct vcpu *v);
 void vlapic_set_tpr(struct vcpu *v, uint8_t tpr);
 static inline uint8_t vlapic_get_cr8(const struct vcpu *v)
