@@ -20,7 +20,7 @@ Q := $(if $(V),,@)
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
     -Wformat=2 -Wno-format-nonliteral
-CPPFLAGS := -D_GNU_SOURCE -D__XEN_TOOLS__ -D_FORTIFY_SOURCE=2 -Ilib/include -I$(OBJ)/generated \
+CPPFLAGS := -D_GNU_SOURCE -D__XEN_TOOLS__ -D_FORTIFY_SOURCE=2 -Ilib/include -Ilib -I$(OBJ)/generated \
     -isystem $(DEBIAN13)/usr/include -MMD -MP
 CFLAGS := -std=gnu17 -O2 -g -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections \
     -fno-strict-aliasing -ffile-prefix-map=$(ROOT)=. $(WARNINGS)

@@ -198,6 +198,22 @@ struct error *domain_unpause(struct toolstack *toolstack, unsigned int domid)
     return simple_domctl(toolstack, domid, XEN_DOMCTL_unpausedomain, "unpause");
 }
 
+struct error *domain_destroy_only(struct toolstack *toolstack, unsigned int domid)
+{
+    TRY(toolstack_open_hypervisor(toolstack));
+    struct xen_domctl operation = {.cmd = XEN_DOMCTL_destroydomain, .domain = (domid_t)domid};
+    int result;
+
+    // Destruction makes way when it takes long, and is asked for again.
+    do {
+        result = hypervisor_domctl(toolstack->hypervisor, &operation);
+    } while (result == -EAGAIN || result == -EINTR);
+    if (result >= 0 || result == -ESRCH)
+        return NULL;
+    return error_in_domain(error_errno(ERROR_HYPERVISOR, result, "cannot destroy it"), NULL,
+                           (int)domid);
+}
+
 struct error *domain_request_shutdown(struct toolstack *toolstack, unsigned int domid,
                                       const char *request)
 {

@@ -10,6 +10,22 @@
 #define JSON_HELP "--json          Print the same as JSON\n"
 
 const struct command commands[] = {
+    {"create", command_create, "<ConfigFile> [options] [key=value]...", "Start a domain",
+     "-f, --defconfig=FILE   Use this configuration file\n"
+     "-c                     Join its console\n"
+     "-e                     Do not wait in the background for its end\n"
+     "-F                     Wait for its end in the foreground\n"
+     "-n, --dryrun           Only print the configuration, as JSON\n"
+     "-p                     Leave it paused\n"
+     "-q, --quiet            No messages but errors\n"},
+    {"config-update", command_config_update, "<Domain> <ConfigFile> [key=value]...",
+     "Set the configuration that a domain's next start uses", NULL},
+    {"destroy", command_destroy, "<Domain>", "End a domain at once", NULL},
+    {"console", command_console, "[options] <Domain>", "Join a domain's console",
+     "-t <type>       pv or serial\n"
+     "-n <number>     The console's number\n"
+     "-e <escape>     The character that leaves it, ^] without this option\n"},
+    {"dump-core", command_dump_core, "<Domain> <File>", "Write a domain's memory to a file", NULL},
     {"list", command_list, "[options] [Domain]...", "List domains",
      "-l, --long      All details, as JSON\n"
      "-v, --verbose   With UUIDs and the reason of a shutdown\n"

@@ -59,6 +59,21 @@ void xl_print_json(struct json_object *value);
 // A size like 512, 512m, 2g, 1048576k, in KiB; plain numbers count in MiB.
 struct error *xl_parse_memory(const char *text, uint64_t *kibibytes) MUST_CHECK;
 
+struct domain_config;
+
+// Stays with a domain until it has ended and does what its configuration says then; config may be
+// replaced on the way.
+struct error *watch_domain(struct xl *xl, struct domain_config *config, unsigned int domid,
+                           bool unpause) MUST_CHECK;
+
+// Joins the terminal with a console of a domain until the escape character is typed.
+struct error *console_attach(struct xl *xl, unsigned int domid, const char *type,
+                             unsigned int number, int escape) MUST_CHECK;
+#define CONSOLE_ESCAPE 0x1d // ctrl-]
+
+// Writes a domain's memory to a file.
+struct error *dump_core(struct xl *xl, unsigned int domid, const char *path) MUST_CHECK;
+
 #define OPTION_JSON 1000
 #define JSON_OPTION                                                                                \
     {                                                                                              \
@@ -86,6 +101,11 @@ COMMAND(reboot);
 COMMAND(sched_credit2);
 COMMAND(cpupool_list);
 COMMAND(vcpu_pin);
+COMMAND(create);
+COMMAND(config_update);
+COMMAND(destroy);
+COMMAND(console);
+COMMAND(dump_core);
 COMMAND(help);
 
 #endif

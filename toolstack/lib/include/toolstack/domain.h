@@ -52,6 +52,10 @@ const char *domain_shutdown_word(int reason);
 struct error *domain_pause(struct toolstack *toolstack, unsigned int domid) MUST_CHECK;
 struct error *domain_unpause(struct toolstack *toolstack, unsigned int domid) MUST_CHECK;
 
+// Destroys a domain in the hypervisor, and nothing else: for one that has no devices.
+// domain_destroy (create.h) is what ends a domain.
+struct error *domain_destroy_only(struct toolstack *toolstack, unsigned int domid) MUST_CHECK;
+
 // Writes a request ("poweroff", "reboot", ...) to control/shutdown. An error says so when the guest
 // has no driver for it.
 struct error *domain_request_shutdown(struct toolstack *toolstack, unsigned int domid,
