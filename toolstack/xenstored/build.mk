@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+# xenstored: a core without input and output, and the daemon around it.
+XENSTORED_CORE := $(sort $(wildcard xenstored/core/*.c))
+XENSTORED_SERVER := $(sort $(wildcard xenstored/server/*.c))
+
+$(eval $(call archive,xenstored-core,$(XENSTORED_CORE)))
+$(eval $(call program,usr/sbin/xenstored,$(XENSTORED_SERVER),$(OBJ)/xenstored-core.a,\
+    -lxencall -lxenevtchn -lxengnttab))

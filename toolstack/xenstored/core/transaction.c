@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Transactions (transaction.h). Marks are hashed by path; the log of changes is a list in order,
+// each with its texts behind it. All memory is charged to the client and bounded by its quotas.
+// Committing builds the new tree beside the old one and then exchanges one pointer.
+
+#include "transaction.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS_FIRST 8
+/* Old trees may hold as much as the store itself and this. */
+#define HELD_MOST (16u << 20)
+
+struct read_mark {
+    struct read_mark *next;
+    uint32_t hash;
+    unsigned parts;
+    char path[];
+};
+
+struct logged {
+    struct change change;
+    char data[];
+};
+
+static uint32_t hash_path(const char *path)
+{
+    uint32_t hash = 2166136261u;
+
+    for (; *path; path++) {
+        hash = (hash ^ (unsigned char)*path) * 16777619u;
+    }
+    return hash;
+}
+
+int transaction_start(struct connection *connection, uint32_t *id)
+{
+    struct store *store = connection->store;
+    struct domain *domain = connection->domain;
+    struct transaction *transaction;
+
+    if (domain_exceeds(domain, QUOTA_TRANSACTIONS, domain->transactions + 1LL) ||
+        domain_lacks_memory(domain, sizeof(*transaction))) {
+        return ENOSPC;
+    }
+    transaction = calloc(1, sizeof(*transaction));
+    if (!transaction) {
+        return ENOMEM;
+    }
+    do {
+        transaction->id = ++store->next_transaction;
+    } while (transaction->id == 0 || transaction_find(connection, transaction->id));
+    transaction->connection = connection;
+    transaction->base = node_get(store->main.root);
+    transaction->view = (struct view){.store = store, .root = node_get(store->main.root)};
+    transaction->last_change = &transaction->changes;
+    transaction->bytes = sizeof(*transaction);
+    domain->memory += (long)transaction->bytes;
+    domain->transactions++;
+    transaction->next_own = connection->transactions;
+    connection->transactions = transaction;
+    transaction->link = store->last_transaction;
+    *store->last_transaction = transaction;
+    store->last_transaction = &transaction->next;
+    *id = transaction->id;
+    return 0;
+}
+
+struct transaction *transaction_find(const struct connection *connection, uint32_t id)
+{
+    struct transaction *transaction = connection->transactions;
+
+    while (transaction && transaction->id != id) {
+        transaction = transaction->next_own;
+    }
+    return transaction;
+}
+
+/* Charges one more mark or change; 0 or ENOSPC. */
+static int charge(struct transaction *transaction, size_t bytes)
+{
+    struct domain *domain = transaction->connection->domain;
+
+    if (domain_exceeds(domain, QUOTA_TRANSACTION_NODES, (long long)transaction->count + 1) ||
+        domain_lacks_memory(domain, bytes)) {
+        return ENOSPC;
+    }
+    transaction->count++;
+    transaction->bytes += bytes;
+    domain->memory += (long)bytes;
+    return 0;
+}
+
+static void uncharge(struct transaction *transaction, size_t bytes)
+{
+    transaction->count--;
+    transaction->bytes -= bytes;
+    transaction->connection->domain->memory -= (long)bytes;
+}
+
+static bool same_children(const struct node *one, const struct node *other)
+{
+    if (one->child_count != other->child_count) {
+        return false;
+    }
+    for (uint32_t i = 0; i < one->child_count; i++) {
+        const struct node *a = one->children[i];
+        const struct node *b = other->children[i];
+
+        if (a != b && (a->name_length != b->name_length ||
+                       memcmp(a->data, b->data, a->name_length) != 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the parts of two nodes (or of none) are the same to a reader. */
+static bool same(const struct node *one, const struct node *other, unsigned parts)
+{
+    if (one == other) {
+        return true;
+    }
+    if (!one || !other) {
+        return false;
+    }
+    return (!(parts & READ_VALUE) ||
+            (one->value_length == other->value_length &&
+             memcmp(node_value(one), node_value(other), one->value_length) == 0)) &&
+           (!(parts & READ_CHILDREN) || same_children(one, other)) &&
+           (!(parts & READ_PERMISSIONS) || one->permissions == other->permissions);
+}
+
+static void grow(struct transaction *transaction)
+{
+    size_t buckets = transaction->buckets ? transaction->buckets * 2 : BUCKETS_FIRST;
+    struct read_mark **table = calloc(buckets, sizeof(*table));
+
+    if (!table) {
+        return;
+    }
+    for (size_t i = 0; i < transaction->buckets; i++) {
+        while (transaction->table[i]) {
+            struct read_mark *mark = transaction->table[i];
+
+            transaction->table[i] = mark->next;
+            mark->next = table[mark->hash % buckets];
+            table[mark->hash % buckets] = mark;
+        }
+    }
+    free(transaction->table);
+    transaction->table = table;
+    transaction->buckets = buckets;
+}
+
+static int add_mark(struct transaction *transaction, const char *path, uint32_t hash,
+                    unsigned parts)
+{
+    size_t size = sizeof(struct read_mark) + strlen(path) + 1;
+    struct read_mark *mark;
+    int error = charge(transaction, size + 2 * sizeof(mark));
+
+    if (error != 0) {
+        return error;
+    }
+    if (transaction->marks >= transaction->buckets) {
+        grow(transaction);
+    }
+    mark = transaction->buckets ? malloc(size) : NULL;
+    if (!mark) {
+        uncharge(transaction, size + 2 * sizeof(mark));
+        return ENOMEM;
+    }
+    mark->hash = hash;
+    mark->parts = parts;
+    strcpy(mark->path, path);
+    mark->next = transaction->table[hash % transaction->buckets];
+    transaction->table[hash % transaction->buckets] = mark;
+    transaction->marks++;
+    return 0;
+}
+
+int transaction_read(struct transaction *transaction, const char *path, unsigned part)
+{
+    uint32_t hash = hash_path(path);
+    struct read_mark *mark = NULL;
+
+    if (transaction->doomed) {
+        return 0;
+    }
+    if (transaction->changes && !same(node_find(transaction->base, path),
+                                      node_find(transaction->view.root, path), part)) {
+        /* It has read what it wrote itself. */
+        return 0;
+    }
+    if (transaction->buckets) {
+        mark = transaction->table[hash % transaction->buckets];
+    }
+    while (mark && (mark->hash != hash || strcmp(mark->path, path) != 0)) {
+        mark = mark->next;
+    }
+    if (mark) {
+        mark->parts |= part;
+        return 0;
+    }
+    return add_mark(transaction, path, hash, part);
+}
+
+const struct view *transaction_view(const struct transaction *transaction)
+{
+    return transaction->doomed ? &transaction->view.store->main : &transaction->view;
+}
+
+static size_t logged_size(const struct change *change)
+{
+    return sizeof(struct logged) + strlen(change->path) + 1 + change->length;
+}
+
+int transaction_change(struct transaction *transaction, const struct change *change)
+{
+    struct store *store = transaction->view.store;
+    size_t path_size = strlen(change->path) + 1;
+    size_t size = logged_size(change);
+    struct logged *logged;
+    int error;
+
+    if (transaction->doomed) {
+        return 0;
+    }
+    error = charge(transaction, size);
+    if (error != 0) {
+        return error;
+    }
+    logged = malloc(size);
+    if (!logged) {
+        uncharge(transaction, size);
+        return ENOMEM;
+    }
+    logged->change = *change;
+    logged->change.path = memcpy(logged->data, change->path, path_size);
+    logged->change.value = logged->data + path_size;
+    if (change->length > 0) {
+        memcpy(logged->data + path_size, change->value, change->length);
+    }
+    error = tree_apply(&transaction->view, transaction->connection->domain, &logged->change);
+    if (error != 0) {
+        change_release(store, &logged->change);
+        free(logged);
+        uncharge(transaction, size);
+        return error;
+    }
+    if (change->permissions) {
+        permissions_get(change->permissions);
+    }
+    *transaction->last_change = &logged->change;
+    transaction->last_change = &logged->change.next;
+    return 0;
+}
+
+void changes_free(struct store *store, struct change *changes)
+{
+    while (changes) {
+        struct change *change = changes;
+
+        changes = change->next;
+        change_release(store, change);
+        permissions_put(&store->permissions, change->permissions);
+        free(change);
+    }
+}
+
+/* Whether all that was read is the same in the tree of now. */
+static bool reads_hold(const struct transaction *transaction)
+{
+    struct node *now = transaction->view.store->main.root;
+
+    for (size_t i = 0; i < transaction->buckets; i++) {
+        for (struct read_mark *mark = transaction->table[i]; mark; mark = mark->next) {
+            if (!same(node_find(transaction->base, mark->path), node_find(now, mark->path),
+                      mark->parts)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* Makes a view the main one; what the main one was goes. */
+static void publish(struct view *view)
+{
+    struct store *store = view->store;
+    struct node *old = store->main.root;
+
+    view_settle(view);
+    store->main.root = view->root;
+    view->root = NULL;
+    node_put(&store->permissions, old);
+}
+
+static int commit(struct transaction *transaction)
+{
+    struct store *store = transaction->view.store;
+    struct view view = {.store = store};
+    int error = 0;
+
+    if (transaction->doomed) {
+        return EAGAIN;
+    }
+    if (store->main.root == transaction->base) {
+        publish(&transaction->view);
+        return 0;
+    }
+    if (!reads_hold(transaction)) {
+        return EAGAIN;
+    }
+    view.root = node_get(store->main.root);
+    for (struct change *change = transaction->changes; change && error == 0;
+         change = change->next) {
+        change_release(store, change);
+        error = tree_apply(&view, transaction->connection->domain, change);
+    }
+    if (error == 0) {
+        publish(&view);
+    }
+    view_drop(&view);
+    return error == 0 || error == ENOSPC || error == ENOMEM ? error : EAGAIN;
+}
+
+static void unlink_transaction(struct transaction *transaction)
+{
+    struct store *store = transaction->view.store;
+    struct transaction **own = &transaction->connection->transactions;
+
+    while (*own != transaction) {
+        own = &(*own)->next_own;
+    }
+    *own = transaction->next_own;
+    *transaction->link = transaction->next;
+    if (transaction->next) {
+        transaction->next->link = transaction->link;
+    } else {
+        store->last_transaction = transaction->link;
+    }
+}
+
+int transaction_end(struct transaction *transaction, bool committing, struct change **changes)
+{
+    struct store *store = transaction->view.store;
+    struct domain *domain = transaction->connection->domain;
+    int error = committing ? commit(transaction) : 0;
+
+    unlink_transaction(transaction);
+    if (committing && error == 0) {
+        *changes = transaction->changes;
+    } else {
+        changes_free(store, transaction->changes);
+    }
+    for (size_t i = 0; i < transaction->buckets; i++) {
+        while (transaction->table[i]) {
+            struct read_mark *mark = transaction->table[i];
+
+            transaction->table[i] = mark->next;
+            free(mark);
+        }
+    }
+    free(transaction->table);
+    view_drop(&transaction->view);
+    node_put(&store->permissions, transaction->base);
+    domain->memory -= (long)transaction->bytes;
+    domain->transactions--;
+    free(transaction);
+    return error;
+}
+
+void transactions_end_all(struct connection *connection)
+{
+    while (connection->transactions) {
+        (void)transaction_end(connection->transactions, false, NULL);
+    }
+}
+
+/* Takes the old tree away; the client sees the tree of now, and will have to begin again. */
+static void doom(struct transaction *transaction)
+{
+    struct store *store = transaction->view.store;
+
+    if (transaction->doomed) {
+        return;
+    }
+    transaction->doomed = true;
+    changes_free(store, transaction->changes);
+    transaction->changes = NULL;
+    transaction->last_change = &transaction->changes;
+    view_drop(&transaction->view);
+    node_put(&store->permissions, transaction->base);
+    transaction->base = NULL;
+}
+
+void transactions_forget(struct store *store, unsigned domid)
+{
+    struct transaction *transaction;
+
+    for (transaction = store->oldest_transaction; transaction; transaction = transaction->next) {
+        struct account *account = transaction->view.accounts;
+
+        while (account && account->domid != domid) {
+            account = account->next;
+        }
+        if (account) {
+            doom(transaction);
+        }
+    }
+}
+
+void transactions_relieve(struct store *store)
+{
+    struct transaction *transaction = store->oldest_transaction;
+
+    while (transaction && nodes_alive() > 2 * store->owned_bytes + HELD_MOST) {
+        doom(transaction);
+        transaction = transaction->next;
+    }
+}
