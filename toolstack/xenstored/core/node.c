@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tree of nodes (node.h). Children are sorted by bytes, then by length, and found by bisection.
-// Arrays grow by half. Freeing recurses over the depth of a tree, which the length of a path bounds
+// The tree of nodes (node.h). Children are sorted by the length of their names, then by bytes, so
+// that numbers come in their order, and are found by bisection. Arrays grow by half. Freeing recurses over the depth of a tree, which the length of a path bounds
 // (at most PATH_LONGEST / 2 levels of one small frame each).
 
 #include "node.h"
@@ -66,6 +66,14 @@ void node_put(struct permission_table *table, struct node *node)
     free(node);
 }
 
+static int compare(const struct node *node, struct component name)
+{
+    if (node->name_length != name.length) {
+        return node->name_length < name.length ? -1 : 1;
+    }
+    return memcmp(node->data, name.name, name.length);
+}
+
 /* Where the child is, or, when *FOUND is false, where it would be. */
 static uint32_t position(const struct node *node, struct component name, bool *found)
 {
@@ -74,13 +82,8 @@ static uint32_t position(const struct node *node, struct component name, bool *f
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        const struct node *child = node->children[middle];
-        size_t common = child->name_length < name.length ? child->name_length : name.length;
-        int order = memcmp(child->data, name.name, common);
+        int order = compare(node->children[middle], name);
 
-        if (order == 0) {
-            order = (child->name_length > name.length) - (child->name_length < name.length);
-        }
         if (order == 0) {
             *found = true;
             return middle;

@@ -120,8 +120,9 @@ static void sum_nodes(const struct node *node, struct sums *sums)
         sums->wrong = "a node or its permissions are used after they were freed";
     }
     for (uint32_t i = 0; i < node->child_count; i++) {
-        if (i > 0 && strncmp(node->children[i - 1]->data, node->children[i]->data,
-                             node->children[i]->name_length) > 0) {
+        const struct node *child = node->children[i];
+
+        if (node_child(node, (struct component){child->data, child->name_length}) != child) {
             sums->wrong = "children are not in order";
         }
         sum_nodes(node->children[i], sums);
