@@ -30,6 +30,8 @@ LOADERS = ("qemu", "grub-bios", "grub-uefi")
 TOOLSTACKS = {
     "debian": "dom0.initrd",
     "bulkhead": "dom0-toolstack.initrd",
+    # Debian's, but for xenstored.
+    "xenstored": "dom0-toolstack.initrd",
 }
 HYPERVISORS = {
     "bulkhead": os.path.join(TOP, "out", "x86_64", "bulkhead"),

@@ -56,7 +56,8 @@ static void read_all(int fd, void *data, size_t length)
 static int request(struct client *client, uint32_t type, const char *data, size_t length)
 {
     char message[sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX];
-    struct xsd_sockmsg header = {.type = type, .tx_id = client->transaction, .len = (uint32_t)length};
+    struct xsd_sockmsg header = {
+        .type = type, .tx_id = client->transaction, .len = (uint32_t)length};
 
     memcpy(message, &header, sizeof(header));
     memcpy(message + sizeof(header), data, length);

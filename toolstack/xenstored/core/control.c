@@ -10,8 +10,8 @@
 #include <string.h>
 
 /* Adds a line's worth of text, without its terminator; what does not fit is left out. */
-static void __attribute__((format(printf, 2, 3))) say(struct request *request, const char *format,
-                                                      ...)
+static void __attribute__((format(printf, 2, 3)))
+say(struct request *request, const char *format, ...)
 {
     char text[256];
     va_list arguments;
@@ -83,8 +83,9 @@ static int control_memreport(struct request *request)
         transactions, store->watch_points);
     for (unsigned i = 0; i < DOMAIN_BUCKETS; i++) {
         for (const struct domain *d = store->domains[i]; d; d = d->next) {
-            say(request, "domain %u: %ld nodes, %ld bytes, %u watches, %u transactions, other %ld\n",
-                d->id, d->owned.nodes, d->owned.bytes, d->watches, d->transactions, d->memory);
+            say(request,
+                "domain %u: %ld nodes, %ld bytes, %u watches, %u transactions, other %ld\n", d->id,
+                d->owned.nodes, d->owned.bytes, d->watches, d->transactions, d->memory);
         }
     }
     return 0;
@@ -95,7 +96,8 @@ static int show_domain(struct request *request, const char *text)
     const struct domain *domain;
     unsigned long long domid;
 
-    domain = parse_number(text, 0xffff, &domid) ? domain_find(request->store, (unsigned)domid) : NULL;
+    domain =
+        parse_number(text, 0xffff, &domid) ? domain_find(request->store, (unsigned)domid) : NULL;
     if (!domain) {
         return ENOENT;
     }
@@ -127,7 +129,8 @@ static int control_quota(struct request *request)
         }
         quotas->limit[kind] = (unsigned)value;
         for (unsigned i = 0; i < DOMAIN_BUCKETS; i++) {
-            for (struct domain *domain = request->store->domains[i]; domain; domain = domain->next) {
+            for (struct domain *domain = request->store->domains[i]; domain;
+                 domain = domain->next) {
                 domain->quotas.limit[kind] = (unsigned)value;
             }
         }

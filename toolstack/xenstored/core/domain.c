@@ -89,24 +89,33 @@ int xenstore_introduce_local(struct store *store, unsigned domid,
     return error;
 }
 
-/* A domain that is introduced again may have a new event channel; its page is the same. */
+/*
+ * A domain that is introduced again may have a new event channel; its page is the same. The old one
+ * goes first, because the domain's end of it cannot be bound twice; without a new one the domain is
+ * disconnected.
+ */
 static int introduce_again(struct domain *domain, unsigned remote_port)
 {
     const struct host *host = domain->store->host;
     struct ring *ring = domain->ring;
-    int port = host->bind_port(host->context, domain->id, remote_port);
+    struct xenstore_domain_interface *page = ring->page;
+    int port;
 
-    if (port < 0) {
-        return EINVAL;
-    }
-    if (host->ring_opened(host->context, ring->connection, (unsigned)port) != 0) {
-        host->unbind_port(host->context, (unsigned)port);
-        return ENOMEM;
-    }
     host->ring_closing(host->context, ring->connection, ring->port);
     host->unbind_port(host->context, ring->port);
-    ring->port = (unsigned)port;
-    return 0;
+    port = host->bind_port(host->context, domain->id, remote_port);
+    if (port >= 0 && host->ring_opened(host->context, ring->connection, (unsigned)port) == 0) {
+        ring->port = (unsigned)port;
+        return 0;
+    }
+    if (port >= 0) {
+        host->unbind_port(host->context, (unsigned)port);
+    }
+    ring_free(ring);
+    host->unmap_ring(host->context, domain->id, page);
+    domain->ring = NULL;
+    domain->introduced = false;
+    return port < 0 ? EINVAL : ENOMEM;
 }
 
 static int introduce_new(struct domain *domain, uint64_t frame, unsigned remote_port)
@@ -135,7 +144,7 @@ int domain_introduce(struct store *store, unsigned domid, uint64_t frame, unsign
     int error;
 
     if (host->domain_state(host->context, domid) == DOMAIN_GONE) {
-        return EINVAL;
+        return ENOENT;
     }
     domain = domain_get(store, domid);
     if (!domain) {

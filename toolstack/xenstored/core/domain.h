@@ -50,7 +50,7 @@ static inline bool domain_lacks_memory(const struct domain *domain, size_t more)
                           (long long)domain->memory + domain->owned.bytes + (long long)more);
 }
 
-/* Connects a domain. 0, EINVAL (no such page or port) or ENOMEM. */
+/* Connects a domain. 0, ENOENT (no such domain), EINVAL (no page or port of it) or ENOMEM. */
 int domain_introduce(struct store *store, unsigned domid, uint64_t frame, unsigned remote_port);
 
 /* Disconnects a domain and says so to who watches. 0, or ENOENT when it was not connected. */

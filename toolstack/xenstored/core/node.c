@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The tree of nodes (node.h). Children are sorted by the length of their names, then by bytes, so
-// that numbers come in their order, and are found by bisection. Arrays grow by half. Freeing recurses over the depth of a tree, which the length of a path bounds
-// (at most PATH_LONGEST / 2 levels of one small frame each).
+// that numbers come in their order, and are found by bisection. Arrays grow by half. Freeing
+// recurses over the depth of a tree, which the length of a path bounds (at most PATH_LONGEST / 2
+// levels of one small frame each).
 
 #include "node.h"
 

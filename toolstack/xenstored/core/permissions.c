@@ -190,9 +190,9 @@ size_t permissions_format(const struct permissions *list, char *out, size_t size
 
     for (uint32_t i = 0; i < list->count; i++) {
         char text[8];
-        size_t length = 1 + (size_t)snprintf(text, sizeof(text), "%c%u",
-                                             "nrwb"[list->entry[i].access & 3u],
-                                             (unsigned)list->entry[i].domid);
+        size_t length =
+            1 + (size_t)snprintf(text, sizeof(text), "%c%u", "nrwb"[list->entry[i].access & 3u],
+                                 (unsigned)list -> entry[i].domid);
 
         if (needed + length <= size) {
             memcpy(out + needed, text, length);

@@ -89,8 +89,8 @@ static int request_watch(struct request *request)
     }
     error = watched_path(request, &skip);
     return error ? error
-                 : watch_add(request->connection, request->store->path, request->argument[1],
-                             depth, skip);
+                 : watch_add(request->connection, request->store->path, request->argument[1], depth,
+                             skip);
 }
 
 static int request_unwatch(struct request *request)
@@ -134,8 +134,8 @@ static int request_transaction_end(struct request *request)
     if (!request->transaction) {
         return ENOENT;
     }
-    if (!request_arguments(request, 1, 1) || (strcmp(request->argument[0], "T") != 0 &&
-                                              strcmp(request->argument[0], "F") != 0)) {
+    if (!request_arguments(request, 1, 1) ||
+        (strcmp(request->argument[0], "T") != 0 && strcmp(request->argument[0], "F") != 0)) {
         return EINVAL;
     }
     commit = request->argument[0][0] == 'T';

@@ -226,8 +226,8 @@ static int remember(struct store *store, const struct permission *entries, int c
     for (int i = 0; i < count; i++) {
         unsigned domid = entries[i].domid;
 
-        if (!domain_find(store, domid) &&
-            host->domain_state(host->context, domid) != DOMAIN_GONE && !domain_get(store, domid)) {
+        if (!domain_find(store, domid) && host->domain_state(host->context, domid) != DOMAIN_GONE &&
+            !domain_get(store, domid)) {
             return ENOMEM;
         }
     }

@@ -46,9 +46,9 @@ struct change {
     size_t length;
     struct permissions *permissions;
 
-    bool happened;                   /* false: there was nothing to do, and no event */
-    struct permissions *seen[2];     /* whoever may read by one of these is told */
-    struct node *removed;            /* the subtree that is gone */
+    bool happened;               /* false: there was nothing to do, and no event */
+    struct permissions *seen[2]; /* whoever may read by one of these is told */
+    struct node *removed;        /* the subtree that is gone */
 };
 
 struct special {
@@ -77,9 +77,9 @@ struct store {
     uint32_t next_transaction;
     size_t owned_bytes; /* of the nodes of the main view */
     bool trace;
-    char scratch[SCRATCH_SIZE];      /* a turn's input */
-    char output[MESSAGE_LONGEST];    /* the reply that is being made */
-    char path[PATH_SIZE];            /* the path of the request */
+    char scratch[SCRATCH_SIZE];   /* a turn's input */
+    char output[MESSAGE_LONGEST]; /* the reply that is being made */
+    char path[PATH_SIZE];         /* the path of the request */
     char argument[XENSTORE_PAYLOAD_MAX + 1];
 };
 

@@ -109,8 +109,8 @@ static bool same_children(const struct node *one, const struct node *other)
         const struct node *a = one->children[i];
         const struct node *b = other->children[i];
 
-        if (a != b && (a->name_length != b->name_length ||
-                       memcmp(a->data, b->data, a->name_length) != 0)) {
+        if (a != b &&
+            (a->name_length != b->name_length || memcmp(a->data, b->data, a->name_length) != 0)) {
             return false;
         }
     }
@@ -190,8 +190,8 @@ int transaction_read(struct transaction *transaction, const char *path, unsigned
     if (transaction->doomed) {
         return 0;
     }
-    if (transaction->changes && !same(node_find(transaction->base, path),
-                                      node_find(transaction->view.root, path), part)) {
+    if (transaction->changes &&
+        !same(node_find(transaction->base, path), node_find(transaction->view.root, path), part)) {
         /* It has read what it wrote itself. */
         return 0;
     }

@@ -38,8 +38,8 @@ struct transaction {
     struct read_mark **table;
     size_t buckets;
     size_t marks;
-    size_t count;  /* marks and changes: for the quota */
-    size_t bytes;  /* charged to the client */
+    size_t count; /* marks and changes: for the quota */
+    size_t bytes; /* charged to the client */
 };
 
 /* 0 and *ID, ENOSPC (quota) or ENOMEM. */

@@ -180,9 +180,9 @@ static int create(struct view *view, const struct domain *who, struct change *ch
 {
     struct store *store = view->store;
     struct permissions *above = permissions_get(parent->permissions);
-    struct permissions *list =
-        who->privileged ? permissions_get(above)
-                        : permissions_with_owner(&store->permissions, above, who->id);
+    struct permissions *list = who->privileged
+                                   ? permissions_get(above)
+                                   : permissions_with_owner(&store->permissions, above, who->id);
     struct account sum = {0};
     struct account *account = NULL;
     struct node *chain = NULL;

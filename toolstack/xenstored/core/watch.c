@@ -41,9 +41,9 @@ static struct watch_point *point_below(const struct store *store, const struct w
     uint32_t hash = hash_name(above, name);
     struct watch_point *point = store->watch_table[hash % store->watch_buckets];
 
-    while (point && (point->hash != hash || point->above != above ||
-                     point->name_length != name.length ||
-                     memcmp(point->name, name.name, name.length) != 0)) {
+    while (point &&
+           (point->hash != hash || point->above != above || point->name_length != name.length ||
+            memcmp(point->name, name.name, name.length) != 0)) {
         point = point->next_hashed;
     }
     return point;
@@ -105,7 +105,7 @@ static struct watch_point *point_create(struct store *store, struct watch_point 
 /* Frees a point and those above it that nobody needs any more. */
 static void point_release(struct store *store, struct watch_point *point)
 {
-    while (point->above && !point->watches && !point->below) {
+    while (point->above && point != store->watch_root && !point->watches && !point->below) {
         struct watch_point *above = point->above;
         struct watch_point **link = &store->watch_table[point->hash % store->watch_buckets];
 
@@ -207,7 +207,7 @@ int watch_add(struct connection *connection, const char *path, const char *token
     }
     if (domain_exceeds(connection->domain, QUOTA_WATCHES, connection->domain->watches + 1LL) ||
         domain_lacks_memory(connection->domain, bytes)) {
-        return ENOSPC;
+        return E2BIG;
     }
     watch = calloc(1, size);
     if (!watch) {

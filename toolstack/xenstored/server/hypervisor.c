@@ -203,9 +203,9 @@ void hypervisor_notify_port(void *context, unsigned port)
     xenevtchn_notify(events, port);
 }
 
-static bool read_own_port(unsigned *port)
+static bool read_own_port(const char *path, unsigned *port)
 {
-    FILE *file = fopen("/proc/xen/xsd_port", "re");
+    FILE *file = fopen(path, "re");
     bool good = file && fscanf(file, "%u", port) == 1;
 
     if (file) {
@@ -214,24 +214,27 @@ static bool read_own_port(unsigned *port)
     return good;
 }
 
-bool hypervisor_own_ring(struct xenstore_domain_interface **ring, unsigned *port)
+bool hypervisor_own_ring(const char *xenfs, struct xenstore_domain_interface **ring, unsigned *port)
 {
+    char path[256];
     unsigned remote;
     int local;
     int fd;
     void *page;
 
-    if (!read_own_port(&remote)) {
-        log_line("/proc/xen/xsd_port says no port: is xenfs mounted at /proc/xen?");
+    snprintf(path, sizeof(path), "%s/xsd_port", xenfs);
+    if (!read_own_port(path, &remote)) {
+        log_line("%s says no port: is xenfs mounted there?", path);
         return false;
     }
-    fd = open("/proc/xen/xsd_kva", O_RDWR | O_CLOEXEC);
+    snprintf(path, sizeof(path), "%s/xsd_kva", xenfs);
+    fd = open(path, O_RDWR | O_CLOEXEC);
     page = fd < 0 ? MAP_FAILED : mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (fd >= 0) {
         close(fd);
     }
     if (page == MAP_FAILED) {
-        log_line("cannot map this domain's ring (/proc/xen/xsd_kva): %s", strerror(errno));
+        log_line("cannot map this domain's ring (%s): %s", path, strerror(errno));
         return false;
     }
     local = hypervisor_bind_port(NULL, 0, remote);

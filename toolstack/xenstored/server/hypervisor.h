@@ -24,11 +24,14 @@ int hypervisor_domain_event(void);
 void hypervisor_read_domains(void);
 void hypervisor_forget_domains(void);
 
-/* Domain 0's own ring and the port bound to its kernel; false with a line in the log. */
-bool hypervisor_own_ring(struct xenstore_domain_interface **ring, unsigned *port);
+/* Domain 0's own ring, which its kernel offers in the folder XENFS, and the port bound to that
+ * kernel; false with a line in the log. */
+bool hypervisor_own_ring(const char *xenfs, struct xenstore_domain_interface **ring,
+                         unsigned *port);
 
 /* As in struct host. */
-struct xenstore_domain_interface *hypervisor_map_ring(void *context, unsigned domid, uint64_t frame);
+struct xenstore_domain_interface *hypervisor_map_ring(void *context, unsigned domid,
+                                                      uint64_t frame);
 void hypervisor_unmap_ring(void *context, unsigned domid, struct xenstore_domain_interface *ring);
 int hypervisor_bind_port(void *context, unsigned domid, unsigned remote_port);
 void hypervisor_unbind_port(void *context, unsigned port);

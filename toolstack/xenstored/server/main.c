@@ -20,9 +20,11 @@
 #include <unistd.h>
 
 #define SOCKET_PATH "/run/xenstored/socket"
+#define XENFS_PATH "/proc/xen"
 
 struct options {
     const char *socket;
+    const char *xenfs;
     const char *pid_file;
     bool foreground;
     bool no_domains;
@@ -42,10 +44,11 @@ static const char usage_text[] =
     "  -A, --perm-nb NUMBER         ... permissions\n"
     "  -M, --path-max NUMBER        ... path-length\n"
     "      --socket PATH            listen there (" SOCKET_PATH ")\n"
+    "      --xenfs FOLDER           where xenfs is mounted (" XENFS_PATH ")\n"
     "      --no-domains             serve the socket only, without a hypervisor\n"
     "  -H, --help                   this text\n";
 
-enum { OPTION_SOCKET = 256, OPTION_NO_DOMAINS };
+enum { OPTION_SOCKET = 256, OPTION_XENFS, OPTION_NO_DOMAINS };
 
 static const struct option long_options[] = {
     {"pid-file", required_argument, NULL, 'F'},
@@ -59,6 +62,7 @@ static const struct option long_options[] = {
     {"perm-nb", required_argument, NULL, 'A'},
     {"path-max", required_argument, NULL, 'M'},
     {"socket", required_argument, NULL, OPTION_SOCKET},
+    {"xenfs", required_argument, NULL, OPTION_XENFS},
     {"no-domains", no_argument, NULL, OPTION_NO_DOMAINS},
     {"help", no_argument, NULL, 'H'},
     {NULL, 0, NULL, 0},
@@ -148,6 +152,9 @@ static void parse_option(struct options *options, int letter)
     case OPTION_SOCKET:
         options->socket = optarg;
         break;
+    case OPTION_XENFS:
+        options->xenfs = optarg;
+        break;
     case OPTION_NO_DOMAINS:
         options->no_domains = true;
         break;
@@ -186,12 +193,12 @@ static void raise_descriptors(void)
     }
 }
 
-static bool connect_own_domain(struct store *store)
+static bool connect_own_domain(const char *xenfs, struct store *store)
 {
     struct xenstore_domain_interface *ring;
     unsigned port;
 
-    if (!hypervisor_own_ring(&ring, &port)) {
+    if (!hypervisor_own_ring(xenfs, &ring, &port)) {
         return false;
     }
     if (xenstore_introduce_local(store, 0, ring, port) != 0) {
@@ -212,7 +219,8 @@ static int serve(const struct options *options, int listener)
     }
     *xenstore_quotas(store) = options->quotas;
     loop_attach(loop, store);
-    if ((!options->no_domains && !connect_own_domain(store)) || !daemon_ready(options->pid_file)) {
+    if ((!options->no_domains && !connect_own_domain(options->xenfs, store)) ||
+        !daemon_ready(options->pid_file)) {
         return 1;
     }
     loop_run(loop);
@@ -222,7 +230,7 @@ static int serve(const struct options *options, int listener)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.socket = SOCKET_PATH, .quotas = quota_defaults};
+    struct options options = {.socket = SOCKET_PATH, .xenfs = XENFS_PATH, .quotas = quota_defaults};
     int listener;
     int status;
 
