@@ -12,9 +12,12 @@ reading is good to 280 instructions.
 """
 
 import calendar
+import concurrent.futures
 import re
 import struct
 import subprocess
+
+import pexpect
 
 import machine
 
@@ -22,13 +25,25 @@ PM_TIMER_PORT = 0x608
 PM_TIMER_HZ = 3579545
 PM_TIMER_WRAP = 1 << 24
 NOTE_PHYS32_ENTRY = 18
+PT_LOAD = 1
 
 
 def hypervisor_entry(path):
-    """The entry address of an ELF32 file."""
+    """The physical address at which a boot loader enters an ELF32 file.
+
+    Loaders take an entry address inside a segment's virtual addresses to mean the same place of
+    the segment's physical ones.
+    """
     with open(path, "rb") as file:
-        header = file.read(52)
-    return struct.unpack_from("<I", header, 24)[0]
+        image = file.read(4096)
+    entry, program_headers = struct.unpack_from("<II", image, 24)
+    size, count = struct.unpack_from("<HH", image, 42)
+    for index in range(count):
+        base = program_headers + index * size
+        kind, _, virtual, physical, file_size = struct.unpack_from("<IIIII", image, base)
+        if kind == PT_LOAD and virtual <= entry < virtual + file_size:
+            return entry - virtual + physical
+    return entry
 
 
 def unpacked_kernel(path):
@@ -92,6 +107,18 @@ class Clock:
         return round((wraps * PM_TIMER_WRAP + ticks) * 1e9 / PM_TIMER_HZ)
 
 
+def while_listening(booted, wait, *arguments):
+    """Calls wait(*arguments) and takes in what the console says meanwhile.
+
+    A console that nobody reads blocks QEMU's serial port, and the machine waits for it.
+    """
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as executor:
+        waiting = executor.submit(wait, *arguments)
+        while not waiting.done():
+            booted.console.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=0.2)
+        waiting.result()
+
+
 def measure(configuration):
     """Boots once; returns instructions to domain 0's entry, and from there to its shell.
 
@@ -103,10 +130,11 @@ def measure(configuration):
         clock = Clock(booted.monitor)
         booted.debugger.continue_until(hypervisor_entry(configuration.hypervisor_path()), 120)
         clock.instructions()
-        booted.debugger.continue_until(kernel_entry(configuration.module_list()[0].split()[0]), 900)
+        kernel = kernel_entry(configuration.module_list()[0].split()[0])
+        while_listening(booted, booted.debugger.continue_until, kernel, 900)
         to_entry = clock.instructions()
         booted.debugger.detach()
-        booted.monitor.wait_event("GUEST_PANICKED", 1800)
+        while_listening(booted, booted.monitor.wait_event, "GUEST_PANICKED", 1800)
         to_shell = clock.instructions() - to_entry
         booted.monitor.execute("cont")
         booted.expect(machine.SHELL_PROMPT, 300)
