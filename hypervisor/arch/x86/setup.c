@@ -172,12 +172,12 @@ void x86_setup(void)
         log_warning("ACPI: no tables: only one processor is used");
     }
     setup_interrupts_and_time();
-    cpuid_policy_init();
     debug_keys_init();
     dump_init();
     if (sched_init() || setup_cpu(&boot_cpu)) {
         give_up("Domains cannot run on this machine.");
     }
+    cpuid_policy_init(); // knows the extended state only now
     smp_init();
     if (pci_init() || iommu_init()) {
         give_up("Devices cannot be given to domains safely on this machine.");
