@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // XENMEM_populate_physmap, _decrease_reservation and what counts pages; dispatch of memory_op.
 //
-// Lists of extents are read in pieces into a local array and worked off one extent at a time; the
-// number of extents done travels in the upper bits of the sub-operation, as the ABI has it, so the
-// operations can make way after any extent. What fails at an extent leaves earlier ones done, and
-// the result says how many.
+// Lists of extents are read in pieces into a local array and worked off one extent at a time. An
+// extent of more than 2 MiB is worked off 2 MiB at a time: that, or one smaller extent, is what is
+// done without a look at other work, about 100000 instructions at most (and the cleaning of
+// 2 MiB, where none was clean). Progress travels in the upper bits of the sub-operation: extents
+// done as the ABI has it, then 2 MiB done of the next one, then whether these are being undone. A
+// guest that invents progress leaves out, or clears, memory that it might clear anyway.
+// What fails at an extent leaves earlier ones done, and the result says how many.
 // Locking: none here; p2m and page allocator have their own.
 
 #include <bulkhead/boot_info.h>
@@ -17,55 +20,129 @@
 #include <bulkhead/page.h>
 #include <xen/memory.h>
 
-#define PIECE 32u // extents read at a time
+#define LIST_PIECE 32u // extents read at a time
 #define OP_MASK ((1UL << MEMOP_EXTENT_SHIFT) - 1)
+#define EXTENT_BITS 48u
+#define EXTENT_MASK ((1UL << EXTENT_BITS) - 1)
+#define STEP_SHIFT (MEMOP_EXTENT_SHIFT + EXTENT_BITS)
+#define STEP_MASK ((1UL << (ORDER_1G - ORDER_2M)) - 1)
+#define UNDO (1UL << 63)
 
-static int64_t restart_at(struct hypercall *call, uint64_t done)
+struct reservation {
+    struct hypercall *call;
+    unsigned int op, order, flags;
+    struct domain *d;
+    uint64_t done;      // extents
+    unsigned int steps; // 2 MiB done of the next extent
+    bool undo;
+};
+
+static int64_t make_way(struct reservation *w)
 {
-    call->arg[0] = (call->arg[0] & OP_MASK) | done << MEMOP_EXTENT_SHIFT;
-    return hypercall_restart(call);
+    w->call->arg[0] = w->op | w->done << MEMOP_EXTENT_SHIFT | (uint64_t)w->steps << STEP_SHIFT |
+                      (w->undo ? UNDO : 0);
+    return hypercall_restart(w->call);
 }
 
-// Fills 2^order frames from gfn with fresh memory, in the largest pieces that the tables take.
-// All or nothing.
-static int populate_extent(struct domain *d, gfn_t gfn, unsigned int order, unsigned int flags)
+// The largest mapping that 2^order frames from gfn, at most 2 MiB, are made of.
+static unsigned int mapping_order(gfn_t gfn, unsigned int order)
 {
-    unsigned int step = order >= ORDER_1G ? ORDER_1G : order >= ORDER_2M ? ORDER_2M : ORDER_4K;
-    uint64_t done;
-    int error = 0;
-
-    for (done = 0; done < 1UL << order && !error; done += 1UL << step) {
-        struct page *page = domain_page_alloc(d, step, flags);
-
-        if (!page) {
-            error = -XEN_ENOMEM;
-            break;
-        }
-        error = p2m_set(d, gfn_add(gfn, done), page_to_mfn(page), step, P2M_RAM);
-        for (uint64_t i = 0; error && i < 1UL << step; i++) {
-            page_put(page + i);
-        }
-    }
-    while (error && done) {
-        done -= 1UL << step;
-        p2m_clear(d, gfn_add(gfn, done), step);
-    }
-    return error;
+    return order == ORDER_2M && !(gfn.n & ((1UL << ORDER_2M) - 1)) ? ORDER_2M : ORDER_4K;
 }
 
-static int decrease_extent(struct domain *d, gfn_t gfn, unsigned int order)
+static int clear_frames(struct domain *d, gfn_t gfn, unsigned int order, uint64_t count)
 {
+    unsigned int step = mapping_order(gfn, order);
     int error = 0;
-
-    // Orders between the tables' sizes are cleared page by page.
-    unsigned int step = order == ORDER_1G || order == ORDER_2M ? order : ORDER_4K;
 
     p2m_batch_begin(d);
-    for (uint64_t i = 0; i < 1UL << order && !error; i += 1UL << step) {
+    for (uint64_t i = 0; i < count && !error; i += 1UL << step) {
         error = p2m_clear(d, gfn_add(gfn, i), step);
     }
     p2m_batch_end(d);
     return error;
+}
+
+// The frame after the one that the guest has before gfn: neighbours can be mapped as one.
+static mfn_t neighbour(struct domain *d, gfn_t gfn)
+{
+    struct p2m_entry before = gfn.n ? p2m_lookup(d, GFN(gfn.n - 1)) : (struct p2m_entry){0};
+
+    return before.type == P2M_RAM ? mfn_add(before.mfn, 1) : INVALID_MFN;
+}
+
+// Fills 2^order frames from gfn, at most 2 MiB, with fresh memory. All or nothing.
+static int populate_step(struct domain *d, gfn_t gfn, unsigned int order, unsigned int flags)
+{
+    unsigned int step = mapping_order(gfn, order);
+    mfn_t want = step == ORDER_2M ? neighbour(d, gfn) : INVALID_MFN;
+    struct page *page = domain_page_alloc_near(d, want, order, flags);
+    uint64_t done = 0;
+    int error = 0;
+
+    if (!page) {
+        return -XEN_ENOMEM;
+    }
+    p2m_batch_begin(d);
+    while (done < 1UL << order && !error) {
+        error = p2m_set(d, gfn_add(gfn, done), page_to_mfn(page + done), step, P2M_RAM);
+        done += error ? 0 : 1UL << step;
+    }
+    p2m_batch_end(d);
+    if (error) {
+        page_put_range(page + done, (1UL << order) - done);
+        clear_frames(d, gfn, order, done);
+    }
+    return error;
+}
+
+// 0, -XEN_ERESTART, or why it cannot be; then nothing of the extent is left.
+static int populate_extent(struct reservation *w, gfn_t gfn)
+{
+    unsigned int order = MIN(w->order, ORDER_2M), steps = 1u << (w->order - order);
+    int error = -XEN_ENOMEM;
+
+    while (!w->undo && w->steps < steps) {
+        bool begin = w->order == ORDER_1G && w->steps == 0;
+
+        error = populate_step(w->d, gfn_add(gfn, (uint64_t)w->steps << ORDER_2M), order,
+                              w->flags | (begin ? ALLOC_BEGIN_1G : 0));
+        w->undo = error != 0;
+        w->steps += !error;
+        if (!error && w->steps < steps && preempt_needed()) {
+            return -XEN_ERESTART;
+        }
+    }
+    if (!w->undo) {
+        return 0;
+    }
+    while (w->steps) {
+        w->steps--;
+        clear_frames(w->d, gfn_add(gfn, (uint64_t)w->steps << ORDER_2M), order, 1UL << order);
+        if (w->steps && preempt_needed()) {
+            return -XEN_ERESTART;
+        }
+    }
+    return error;
+}
+
+static int decrease_extent(struct reservation *w, gfn_t gfn)
+{
+    unsigned int order = MIN(w->order, ORDER_2M), steps = 1u << (w->order - order);
+
+    while (w->steps < steps) {
+        int error = clear_frames(w->d, gfn_add(gfn, (uint64_t)w->steps << ORDER_2M), order,
+                                 1UL << order);
+
+        if (error) {
+            return error;
+        }
+        w->steps++;
+        if (w->steps < steps && preempt_needed()) {
+            return -XEN_ERESTART;
+        }
+    }
+    return 0;
 }
 
 // Largest extent: a guest gets 2 MiB, the toolstack what the tables take.
@@ -81,66 +158,59 @@ static unsigned int allocation_flags(const struct xen_memory_reservation *r)
     return bits && bits <= 32 ? ALLOC_DMA32 : 0;
 }
 
-static int one_extent(unsigned int op, struct domain *d, const struct xen_memory_reservation *r,
-                      gfn_t gfn)
+static int64_t work_extents(struct reservation *w, const struct xen_memory_reservation *r)
 {
-    unsigned int order = (unsigned int)r->extent_order;
+    xen_pfn_t list[LIST_PIECE];
 
-    if (gfn.n & ((1UL << order) - 1) && order >= ORDER_2M) {
-        return -XEN_EINVAL;
-    }
-    if (op == XENMEM_populate_physmap) {
-        return populate_extent(d, gfn, order, allocation_flags(r));
-    }
-    return decrease_extent(d, gfn, order);
-}
+    while (w->done < r->nr_extents) {
+        uint64_t count = MIN((uint64_t)LIST_PIECE, r->nr_extents - w->done);
 
-static int64_t work_extents(struct hypercall *call, unsigned int op, struct domain *d,
-                            const struct xen_memory_reservation *r, uint64_t done)
-{
-    xen_pfn_t piece[PIECE];
-
-    while (done < r->nr_extents) {
-        uint64_t count = MIN((uint64_t)PIECE, r->nr_extents - done);
-
-        if (copy_from_handle(piece, r->extent_start, done, count)) {
-            return (int64_t)done;
+        if (copy_from_handle(list, r->extent_start, w->done, count)) {
+            return (int64_t)w->done;
         }
         for (uint64_t i = 0; i < count; i++) {
-            if (one_extent(op, d, r, GFN(piece[i]))) {
-                return (int64_t)done;
+            int error = w->op == XENMEM_populate_physmap ? populate_extent(w, GFN(list[i]))
+                                                         : decrease_extent(w, GFN(list[i]));
+
+            if (error) {
+                return error == -XEN_ERESTART ? make_way(w) : (int64_t)w->done;
             }
-            done++;
-            if (done < r->nr_extents && preempt_needed()) {
-                return restart_at(call, done);
+            w->done++;
+            w->steps = 0;
+            if (w->done < r->nr_extents && preempt_needed()) {
+                return make_way(w);
             }
         }
     }
-    return (int64_t)done;
+    return (int64_t)w->done;
 }
 
 static int64_t reservation_op(struct hypercall *call, unsigned int op)
 {
-    uint64_t done = call->arg[0] >> MEMOP_EXTENT_SHIFT;
+    struct reservation w = {.call = call,
+                            .op = op,
+                            .done = call->arg[0] >> MEMOP_EXTENT_SHIFT & EXTENT_MASK,
+                            .steps = call->arg[0] >> STEP_SHIFT & STEP_MASK,
+                            .undo = call->arg[0] & UNDO};
     struct xen_memory_reservation r;
-    struct domain *d;
     int64_t result;
     int error;
 
     if (copy_from_guest(&r, GVA(call->arg[1]), sizeof(r))) {
-        return (int64_t)done;
+        return (int64_t)w.done;
     }
-    if (done > r.nr_extents || r.nr_extents > (~0UL >> MEMOP_EXTENT_SHIFT) ||
-        r.extent_order > max_order() || op == XENMEM_increase_reservation ||
-        (r.mem_flags & XENMEMF_populate_on_demand)) {
-        return (int64_t)done;
+    if (w.done > r.nr_extents || r.nr_extents > EXTENT_MASK || r.extent_order > max_order() ||
+        op == XENMEM_increase_reservation || (r.mem_flags & XENMEMF_populate_on_demand)) {
+        return (int64_t)w.done;
     }
-    d = domain_get_controlled(r.domid, &error);
-    if (!d) {
-        return (int64_t)done;
+    w.d = domain_get_controlled(r.domid, &error);
+    if (!w.d) {
+        return (int64_t)w.done;
     }
-    result = work_extents(call, op, d, &r, done);
-    domain_put(d);
+    w.order = (unsigned int)r.extent_order;
+    w.flags = allocation_flags(&r);
+    result = work_extents(&w, &r);
+    domain_put(w.d);
     return result;
 }
 
@@ -240,6 +310,17 @@ int64_t do_memory_op(struct hypercall *call)
         return memory_remove_from_physmap(call);
     case XENMEM_acquire_resource:
         return memory_acquire_resource(call);
+    case XENMEM_exchange:
+        return memory_exchange(call);
+    case XENMEM_get_sharing_freed_pages:
+    case XENMEM_get_sharing_shared_pages:
+        return 0; // frames are not shared
+    case XENMEM_access_op:
+        return -XEN_ENODEV; // nobody can listen to access events
+    case XENMEM_paging_op:
+    case XENMEM_sharing_op:
+    case XENMEM_get_vnumainfo:
+        return -XEN_EOPNOTSUPP;
     default:
         return arch_memory_op(op, call);
     }

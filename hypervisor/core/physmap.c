@@ -3,8 +3,10 @@
 // of other domains, resources.
 //
 // Each request names a source, which gives a referenced frame or an error, and a place, where
-// p2m_set puts it; whatever was there before is dropped by p2m_set. Batches are worked off entry by
-// entry and may make way between them.
+// p2m_set puts it; whatever was there before is dropped by p2m_set. Lists are worked off in pieces
+// of 32, about 100000 instructions at most, and may make way after each; how far a list has come
+// travels in the upper bits of the sub-operation. Pages of another domain are mapped with one flush
+// for a piece. (Grant table frames are not: the grant table's lock is outside the p2m's.)
 
 #include <bulkhead/console.h>
 #include <bulkhead/cpu.h>
@@ -17,7 +19,12 @@
 #include <xen/memory.h>
 
 #define PIECE 32u
-#define MAX_RESOURCE_FRAMES 1024u
+
+struct batch_piece {
+    xen_ulong_t indices[PIECE];
+    xen_pfn_t gfns[PIECE];
+    int errors[PIECE];
+};
 
 static int map_shared_info(struct domain *d, gfn_t gfn)
 {
@@ -146,24 +153,36 @@ int64_t memory_add_to_physmap(struct hypercall *call)
     return error;
 }
 
+static void map_piece(const struct xen_add_to_physmap_batch *b, struct domain *d,
+                      struct domain *foreign, struct batch_piece *piece, uint64_t count)
+{
+    bool together = b->space == XENMAPSPACE_gmfn_foreign;
+
+    if (together) {
+        p2m_batch_begin(d);
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        piece->errors[i] = map_one(d, b->space, foreign, piece->indices[i], GFN(piece->gfns[i]));
+    }
+    if (together) {
+        p2m_batch_end(d);
+    }
+}
+
 static int64_t batch_work(struct hypercall *call, const struct xen_add_to_physmap_batch *b,
                           struct domain *d, struct domain *foreign, uint64_t done)
 {
-    xen_ulong_t indices[PIECE];
-    xen_pfn_t gfns[PIECE];
-    int errors[PIECE];
+    struct batch_piece piece;
 
     while (done < b->size) {
         uint64_t count = MIN((uint64_t)PIECE, b->size - done);
 
-        if (copy_from_handle(indices, b->idxs, done, count) ||
-            copy_from_handle(gfns, b->gpfns, done, count)) {
+        if (copy_from_handle(piece.indices, b->idxs, done, count) ||
+            copy_from_handle(piece.gfns, b->gpfns, done, count)) {
             return -XEN_EFAULT;
         }
-        for (uint64_t i = 0; i < count; i++) {
-            errors[i] = map_one(d, b->space, foreign, indices[i], GFN(gfns[i]));
-        }
-        if (copy_to_handle(b->errs, done, errors, count)) {
+        map_piece(b, d, foreign, &piece, count);
+        if (copy_to_handle(b->errs, done, piece.errors, count)) {
             return -XEN_EFAULT;
         }
         done += count;
@@ -228,74 +247,101 @@ int64_t memory_remove_from_physmap(struct hypercall *call)
     return error;
 }
 
-static int resource_frame(struct domain *from, const struct xen_mem_acquire_resource *r,
-                          uint64_t index, mfn_t *mfn)
+// Frames that the resource may have at most; 0: there is no such resource.
+static uint64_t resource_size(const struct domain *from, const struct xen_mem_acquire_resource *r)
 {
+    uint64_t entries = from->max_grant_frames * (PAGE_SIZE / sizeof(grant_entry_v2_t));
+
     if (r->type != XENMEM_resource_grant_table) {
-        return -XEN_EOPNOTSUPP;
+        return 0;
     }
-    if (r->id == XENMEM_resource_grant_table_id_shared) {
-        return grant_table_frame(from, index, false, mfn);
+    switch (r->id) {
+    case XENMEM_resource_grant_table_id_shared:
+        return from->max_grant_frames;
+    case XENMEM_resource_grant_table_id_status:
+        return DIV_ROUND_UP(entries, PAGE_SIZE / sizeof(grant_status_t));
+    default:
+        return 0;
     }
-    return r->id == XENMEM_resource_grant_table_id_status
-               ? grant_table_frame(from, index, true, mfn)
-               : -XEN_EINVAL;
 }
 
-static int acquire_frames(struct domain *d, struct domain *from,
-                          const struct xen_mem_acquire_resource *r)
+static int map_resource_frame(struct domain *d, struct domain *from, bool status, uint64_t index,
+                              gfn_t gfn)
 {
-    int error = 0;
+    struct page *page;
+    mfn_t mfn;
+    int error = grant_table_frame(from, index, status, &mfn);
 
-    for (uint64_t i = 0; i < r->nr_frames && !error; i++) {
-        struct page *page;
-        xen_pfn_t gfn;
-        mfn_t mfn;
-
-        if (copy_from_handle(&gfn, r->frame_list, i, 1)) {
-            return -XEN_EFAULT;
-        }
-        error = resource_frame(from, r, r->frame + i, &mfn);
-        if (error) {
-            break;
-        }
-        page = mfn_to_page(mfn);
-        if (!page_get(page, from)) {
-            return -XEN_EINVAL;
-        }
-        error = p2m_set(d, GFN(gfn), mfn, 0, P2M_FOREIGN);
-        if (error) {
-            page_put(page);
-        }
+    if (error) {
+        return error;
+    }
+    page = mfn_to_page(mfn);
+    if (!page_get(page, from)) {
+        return -XEN_EINVAL;
+    }
+    error = p2m_set(d, gfn, mfn, 0, P2M_FOREIGN);
+    if (error) {
+        page_put(page);
     }
     return error;
 }
 
+static int64_t acquire_frames(struct hypercall *call, struct domain *from,
+                              const struct xen_mem_acquire_resource *r, uint64_t done)
+{
+    bool status = r->id == XENMEM_resource_grant_table_id_status;
+    xen_pfn_t gfns[PIECE];
+
+    while (done < r->nr_frames) {
+        uint64_t count = MIN((uint64_t)PIECE, r->nr_frames - done);
+
+        if (copy_from_handle(gfns, r->frame_list, done, count)) {
+            return done ? -XEN_EIO : -XEN_EFAULT;
+        }
+        for (uint64_t i = 0; i < count; i++, done++) {
+            int error = map_resource_frame(current_domain(), from, status, r->frame + done,
+                                           GFN(gfns[i]));
+
+            if (error) {
+                return done ? -XEN_EIO : error; // -EIO: some are mapped, the caller unmaps
+            }
+        }
+        if (done < r->nr_frames && preempt_needed()) {
+            call->arg[0] = XENMEM_acquire_resource | done << MEMOP_EXTENT_SHIFT;
+            return hypercall_restart(call);
+        }
+    }
+    return 0;
+}
+
+// Of the resources that the ABI names there are the grant tables; domains have no trace buffer.
 int64_t memory_acquire_resource(struct hypercall *call)
 {
+    uint64_t done = call->arg[0] >> MEMOP_EXTENT_SHIFT, size;
     struct xen_mem_acquire_resource r;
     struct domain *from;
+    int64_t result;
     int error = 0;
 
     if (copy_from_guest(&r, GVA(call->arg[1]), sizeof(r))) {
         return -XEN_EFAULT;
     }
-    if (r.pad || r.nr_frames > MAX_RESOURCE_FRAMES) {
-        return r.pad ? -XEN_EINVAL : -XEN_E2BIG;
-    }
-    if (r.type != XENMEM_resource_grant_table) {
-        return -XEN_EOPNOTSUPP;
+    if (r.pad || (!r.frame_list.p && r.nr_frames) || done > r.nr_frames) {
+        return -XEN_EINVAL;
     }
     from = domain_get_controlled(r.domid, &error);
     if (!from) {
         return error;
     }
-    if (!r.frame_list.p) {
-        r.nr_frames = from->max_grant_frames;
-        error = copy_to_guest(GVA(call->arg[1]), &r, sizeof(r));
+    size = resource_size(from, &r);
+    if (!size || r.frame > size || r.nr_frames > size - r.frame) {
+        result = -XEN_EINVAL;
+    } else if (!r.frame_list.p) {
+        r.nr_frames = (uint32_t)size;
+        result = copy_to_guest(GVA(call->arg[1]), &r, sizeof(r));
     } else {
-        error = acquire_frames(current_domain(), from, &r);
+        result = acquire_frames(call, from, &r, done);
     }
     domain_put(from);
-    return error;
+    return result;
 }

@@ -77,6 +77,15 @@ int domain_claim_pages(struct domain *d, uint64_t frames)
     return error;
 }
 
+// page_lock held.
+static void add_frames(struct domain *d, uint64_t frames)
+{
+    if (d->total_pages == 0) {
+        domain_hold(d);
+    }
+    d->total_pages += frames;
+}
+
 static bool account_add(struct domain *d, uint64_t frames, uint64_t *claim_used)
 {
     bool ok;
@@ -85,10 +94,7 @@ static bool account_add(struct domain *d, uint64_t frames, uint64_t *claim_used)
     ok = !d->is_dying && d->total_pages <= d->max_pages &&
          frames <= d->max_pages - d->total_pages && claim_consume(d, frames, claim_used);
     if (ok) {
-        if (d->total_pages == 0) {
-            domain_hold(d);
-        }
-        d->total_pages += frames;
+        add_frames(d, frames);
     }
     spin_unlock(&d->page_lock);
     return ok;
@@ -120,7 +126,8 @@ static void make_owned(struct domain *d, struct page *page, uint64_t count)
     }
 }
 
-struct page *domain_page_alloc(struct domain *d, unsigned int order, unsigned int flags)
+static struct page *take_pages(struct domain *d, const mfn_t *want, unsigned int order,
+                               unsigned int flags)
 {
     uint64_t claim_used;
     struct page *page;
@@ -128,7 +135,7 @@ struct page *domain_page_alloc(struct domain *d, unsigned int order, unsigned in
     if (order > ORDER_1G || !account_add(d, 1UL << order, &claim_used)) {
         return NULL;
     }
-    page = page_alloc(order, 0, flags);
+    page = want ? page_alloc_near(*want, order, flags) : page_alloc(order, 0, flags);
     if (!page) {
         claim_restore(d, claim_used);
         account_remove(d, 1UL << order);
@@ -136,6 +143,17 @@ struct page *domain_page_alloc(struct domain *d, unsigned int order, unsigned in
     }
     make_owned(d, page, 1UL << order);
     return page;
+}
+
+struct page *domain_page_alloc(struct domain *d, unsigned int order, unsigned int flags)
+{
+    return take_pages(d, NULL, order, flags);
+}
+
+struct page *domain_page_alloc_near(struct domain *d, mfn_t want, unsigned int order,
+                                    unsigned int flags)
+{
+    return take_pages(d, &want, order, flags);
 }
 
 int domain_donate_pages(struct domain *d, mfn_t first, uint64_t count)
@@ -147,6 +165,23 @@ int domain_donate_pages(struct domain *d, mfn_t first, uint64_t count)
     }
     make_owned(d, mfn_to_page(first), count);
     return 0;
+}
+
+int domain_adopt_pages(struct domain *d, struct page *const *blocks, uint64_t count,
+                       unsigned int order)
+{
+    bool ok;
+
+    spin_lock(&d->page_lock);
+    ok = !d->is_dying;
+    if (ok) {
+        add_frames(d, count << order);
+    }
+    spin_unlock(&d->page_lock);
+    for (uint64_t i = 0; ok && i < count; i++) {
+        make_owned(d, blocks[i], 1UL << order);
+    }
+    return ok ? 0 : -XEN_ESRCH;
 }
 
 void *domain_shared_page_alloc(struct domain *d)

@@ -23,6 +23,11 @@
 
 enum zone { ZONE_DMA32, ZONE_NORMAL, ZONES };
 
+struct request {
+    mfn_t want; // begins here, if it is free; or INVALID_MFN
+    unsigned int order, flags;
+};
+
 struct free_lists {
     uint32_t first[MAX_ORDER + 1]; // frame number of the first block, or NO_FRAME
 };
@@ -143,10 +148,25 @@ void page_alloc_add(mfn_t start, uint64_t count, bool dirty)
     spin_unlock(&alloc_lock);
 }
 
-// Takes a block of 2^order frames out of one zone's lists; false if none is large enough.
-static bool take_from(enum zone zone, bool dirty, unsigned int order, uint64_t *frame)
+// Cuts the block of 2^order frames that begins at `frame` out of a larger one, off its list, and
+// puts the rest back.
+static void cut_block(uint64_t block, unsigned int have, uint64_t frame, unsigned int order,
+                      bool dirty)
 {
-    unsigned int have = order;
+    while (have > order) {
+        uint64_t upper = block + (1UL << --have);
+
+        block_link(frame < upper ? upper : block, have, dirty);
+        block = frame < upper ? block : upper;
+    }
+}
+
+// Takes a block of 2^order frames out of one zone's lists, out of one of at least 2^from; false if
+// none is large enough.
+static bool take_from(enum zone zone, bool dirty, unsigned int order, unsigned int from,
+                      uint64_t *frame)
+{
+    unsigned int have = MAX(order, from);
 
     while (have <= MAX_ORDER && free_lists[zone][dirty].first[have] == NO_FRAME) {
         have++;
@@ -156,14 +176,33 @@ static bool take_from(enum zone zone, bool dirty, unsigned int order, uint64_t *
     }
     *frame = free_lists[zone][dirty].first[have];
     block_unlink(*frame);
-    while (have > order) {
-        have--;
-        block_link(*frame + (1UL << have), have, dirty);
-    }
+    cut_block(*frame, have, *frame, order, dirty);
     return true;
 }
 
-static bool take_block(unsigned int order, unsigned int flags, uint64_t *frame, bool *dirty)
+// Takes the very block that begins at `frame`, if it is free.
+static bool take_at(uint64_t frame, unsigned int order, bool *dirty)
+{
+    if (frame & ((1UL << order) - 1) || frame >= frame_table_frames) {
+        return false;
+    }
+    for (unsigned int have = order; have <= MAX_ORDER; have++) {
+        uint64_t block = frame & ~((1UL << have) - 1);
+        const struct page *page = &frame_table[block];
+
+        if (page->state == PAGE_STATE_FREE && page->head && page->order == have) {
+            *dirty = page->dirty;
+            block_unlink(block);
+            cut_block(block, have, frame, order, *dirty);
+            return true;
+        }
+    }
+    return false;
+}
+
+// As take_from, in the zones and of the kind that the flags ask for.
+static bool take_block(unsigned int order, unsigned int from, unsigned int flags, uint64_t *frame,
+                       bool *dirty)
 {
     // Who does not need clean frames leaves them to those who do.
     bool want_dirty = flags & ALLOC_NO_SCRUB;
@@ -175,12 +214,29 @@ static bool take_block(unsigned int order, unsigned int flags, uint64_t *frame, 
             if (*dirty && !want_dirty && order > ORDER_2M) {
                 continue;
             }
-            if (take_from((enum zone)zone, *dirty, order, frame)) {
+            if (take_from((enum zone)zone, *dirty, order, from, frame)) {
                 return true;
             }
         }
     }
     return false;
+}
+
+// Where the request would like it, or anywhere.
+static bool take_preferred(const struct request *request, uint64_t *frame, bool *dirty)
+{
+    bool low = request->flags & ALLOC_DMA32;
+
+    *frame = request->want.n;
+    if (mfn_valid_number(request->want) && (!low || zone_of(*frame) == ZONE_DMA32) &&
+        take_at(*frame, request->order, dirty)) {
+        return true;
+    }
+    if ((request->flags & ALLOC_BEGIN_1G) &&
+        take_block(request->order, ORDER_1G, request->flags, frame, dirty)) {
+        return true;
+    }
+    return take_block(request->order, 0, request->flags, frame, dirty);
 }
 
 static void clean_frames(uint64_t frame, uint64_t count)
@@ -195,7 +251,7 @@ static void clean_frames(uint64_t frame, uint64_t count)
 
 // Takes a block and its accounting. What another CPU is just cleaning is free memory too, and back
 // soon: when there is no other, it is waited for.
-static bool take_accounted(unsigned int order, unsigned int flags, uint64_t *frame, bool *dirty)
+static bool take_accounted(const struct request *request, uint64_t *frame, bool *dirty)
 {
     uint64_t last_scrub;
     bool found;
@@ -205,7 +261,7 @@ static bool take_accounted(unsigned int order, unsigned int flags, uint64_t *fra
     for (;;) {
         bool wait = scrubs_ended < last_scrub;
 
-        found = take_block(order, flags, frame, dirty);
+        found = take_preferred(request, frame, dirty);
         if (found || !wait) {
             break;
         }
@@ -215,26 +271,36 @@ static bool take_accounted(unsigned int order, unsigned int flags, uint64_t *fra
     }
     if (found) {
         page_set_state(&frame_table[*frame], PAGE_STATE_NONE); // no longer a merge candidate
-        free_frames -= 1UL << order;
-        dirty_frames -= *dirty ? 1UL << order : 0;
+        free_frames -= 1UL << request->order;
+        dirty_frames -= *dirty ? 1UL << request->order : 0;
     }
     spin_unlock(&alloc_lock);
     return found;
 }
 
-struct page *page_alloc(unsigned int order, unsigned int node, unsigned int flags)
+static struct page *allocate(const struct request *request)
 {
     uint64_t frame;
     bool dirty;
 
-    (void)node; // one free-list set serves all nodes until SRAT is used
-    if (order > MAX_ORDER || !take_accounted(order, flags, &frame, &dirty)) {
+    if (request->order > MAX_ORDER || !take_accounted(request, &frame, &dirty)) {
         return NULL;
     }
-    if (dirty && !(flags & ALLOC_NO_SCRUB)) {
-        clean_frames(frame, 1UL << order);
+    if (dirty && !(request->flags & ALLOC_NO_SCRUB)) {
+        clean_frames(frame, 1UL << request->order);
     }
     return &frame_table[frame];
+}
+
+struct page *page_alloc(unsigned int order, unsigned int node, unsigned int flags)
+{
+    (void)node; // one free-list set serves all nodes until SRAT is used
+    return allocate(&(struct request){INVALID_MFN, order, flags});
+}
+
+struct page *page_alloc_near(mfn_t want, unsigned int order, unsigned int flags)
+{
+    return allocate(&(struct request){want, order, flags});
 }
 
 void page_free_range(struct page *first, uint64_t count)
@@ -287,7 +353,7 @@ static bool take_dirty(uint64_t *frame, unsigned int *order)
                 break;
             }
         }
-        if (take_from((enum zone)zone, true, *order, frame)) {
+        if (take_from((enum zone)zone, true, *order, 0, frame)) {
             return true;
         }
     }

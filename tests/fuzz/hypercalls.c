@@ -339,7 +339,7 @@ static void memory_operation(struct vcpu *v)
     static const uint8_t commands[] = {XENMEM_populate_physmap,    XENMEM_decrease_reservation,
                                        XENMEM_add_to_physmap,      XENMEM_add_to_physmap_batch,
                                        XENMEM_remove_from_physmap, XENMEM_acquire_resource,
-                                       XENMEM_maximum_reservation};
+                                       XENMEM_maximum_reservation, XENMEM_exchange};
     void *list = (void *)((uint64_t)LIST_GFN << PAGE_SHIFT);
     unsigned int command = commands[take_byte() % ARRAY_SIZE(commands)];
     union {
@@ -348,6 +348,7 @@ static void memory_operation(struct vcpu *v)
         struct xen_add_to_physmap_batch batch;
         struct xen_remove_from_physmap remove;
         struct xen_mem_acquire_resource resource;
+        struct xen_memory_exchange exchange;
     } op = {.reservation = {.nr_extents = 0}};
 
     put_list(v->domain);
@@ -379,6 +380,16 @@ static void memory_operation(struct vcpu *v)
         op.resource.nr_frames = take_byte() % 4;
         op.resource.frame = take_number();
         op.resource.frame_list.p = list;
+        break;
+    case XENMEM_exchange:
+        op.exchange.in.domid = op.exchange.out.domid = take_domid();
+        op.exchange.in.extent_order = take_byte() % 5;
+        op.exchange.out.extent_order = take_byte() % 8 ? take_byte() % 5 : take_number();
+        op.exchange.in.nr_extents = take_byte() % 8;
+        op.exchange.out.nr_extents =
+            op.exchange.in.nr_extents << op.exchange.in.extent_order >>
+            MIN(op.exchange.out.extent_order, 60u);
+        op.exchange.in.extent_start.p = op.exchange.out.extent_start.p = list;
         break;
     default:
         op.reservation.domid = take_domid();

@@ -18,6 +18,7 @@
 #define MAX_GFN (1UL << 16)
 #define PRESENT 1u
 #define WRITABLE 2u
+#define PREPARED 4u // by p2m_prepare: setting it cannot fail
 #define RELEASE_AT_ONCE 1024u
 
 struct entry {
@@ -170,21 +171,51 @@ void p2m_put_page(struct page *page)
     page_put(page);
 }
 
-static int set(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum p2m_type type,
-               bool must_be_new)
+static bool is_empty(const struct p2m *p, gfn_t gfn, unsigned int order)
 {
-    struct p2m *p = d->arch.p2m;
-    int error = 0;
+    for (uint64_t i = 0; i < 1UL << order; i++) {
+        if (p->entries[gfn.n + i].bits & PRESENT) {
+            return false;
+        }
+    }
+    return true;
+}
 
+static int check_place(const struct p2m *p, gfn_t gfn, unsigned int order, bool must_be_new)
+{
     if (!in_range(gfn, order)) {
         return -XEN_EINVAL;
     }
+    return must_be_new && !is_empty(p, gfn, order) ? -XEN_EEXIST : 0;
+}
+
+int p2m_prepare(struct domain *d, gfn_t gfn, unsigned int order)
+{
+    struct p2m *p = d->arch.p2m;
+    int error;
+
     if (sim_heap_must_fail()) {
         return -XEN_ENOMEM;
     }
     p2m_batch_begin(d);
-    for (uint64_t i = 0; must_be_new && i < 1UL << order; i++) {
-        error = p->entries[gfn.n + i].bits & PRESENT ? -XEN_EEXIST : error;
+    error = check_place(p, gfn, order, true);
+    if (!error) {
+        p->entries[gfn.n].bits |= PREPARED;
+    }
+    p2m_batch_end(d);
+    return error;
+}
+
+static int set(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum p2m_type type,
+               bool must_be_new)
+{
+    struct p2m *p = d->arch.p2m;
+    int error;
+
+    p2m_batch_begin(d);
+    error = check_place(p, gfn, order, must_be_new);
+    if (!error && !(p->entries[gfn.n].bits & PREPARED) && sim_heap_must_fail()) {
+        error = -XEN_ENOMEM;
     }
     for (uint64_t i = 0; !error && i < 1UL << order; i++) {
         struct entry *entry = &p->entries[gfn.n + i];
@@ -196,7 +227,9 @@ static int set(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum 
             __atomic_fetch_add(&mfn_to_page(entry->mfn)->count, 1, __ATOMIC_ACQUIRE);
         }
     }
-    p->max_gfn = MAX(p->max_gfn, gfn.n + (1UL << order) - 1);
+    if (!error) {
+        p->max_gfn = MAX(p->max_gfn, gfn.n + (1UL << order) - 1);
+    }
     p2m_batch_end(d);
     return error;
 }

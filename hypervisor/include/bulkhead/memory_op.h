@@ -14,6 +14,8 @@ int64_t memory_add_to_physmap_batch(struct hypercall *call);
 int64_t memory_remove_from_physmap(struct hypercall *call);
 int64_t memory_acquire_resource(struct hypercall *call);
 
+int64_t memory_exchange(struct hypercall *call); // memory_exchange.c; progress in nr_exchanged
+
 // The port's: memory maps and what else only it knows; -XEN_ENOSYS for the rest.
 int64_t arch_memory_op(unsigned int op, struct hypercall *call);
 

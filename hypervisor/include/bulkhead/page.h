@@ -77,6 +77,7 @@ static inline mfn_t page_to_mfn(const struct page *page)
 
 #define ALLOC_DMA32 1u    // below 4 GiB
 #define ALLOC_NO_SCRUB 2u // the contents may be old (only for domain 0's boot memory, or the heap)
+#define ALLOC_BEGIN_1G 4u // if possible the beginning of a free 1 GiB: more will follow
 
 // Sets up the frame table for machine frames below `frames`, with nothing free yet.
 void page_alloc_init(uint64_t frames);
@@ -84,6 +85,8 @@ void page_alloc_init(uint64_t frames);
 void page_alloc_add(mfn_t start, uint64_t count, bool dirty);
 // A block of 2^order frames, naturally aligned, owned by nobody yet; NULL if there is none.
 struct page *page_alloc(unsigned int order, unsigned int node, unsigned int flags);
+// The same, at `want` (if that is not INVALID_MFN) when that is free.
+struct page *page_alloc_near(mfn_t want, unsigned int order, unsigned int flags);
 void page_free(struct page *page, unsigned int order);
 void page_free_range(struct page *first, uint64_t count); // any consecutive frames
 uint64_t page_free_count(void);                           // free frames
@@ -97,6 +100,8 @@ bool page_scrub_some(void);
 // Frames for a domain: accounted against max_pages (-E2BIG via NULL and *error), cleaned, count 1
 // each, order from 0 to ORDER_1G.
 struct page *domain_page_alloc(struct domain *d, unsigned int order, unsigned int flags);
+struct page *domain_page_alloc_near(struct domain *d, mfn_t want, unsigned int order,
+                                    unsigned int flags);
 // Sets aside memory for d so that its allocations up to `frames` in all cannot fail for want of
 // it; 0 gives up the claim. 0, -XEN_ENOMEM, or -XEN_EINVAL when it has more already.
 int domain_claim_pages(struct domain *d, uint64_t frames);
@@ -104,6 +109,10 @@ uint64_t page_claimed_count(void); // frames set aside for all domains together
 // Makes frames that the allocator never had (boot modules) the domain's, count 1 each. 0 or
 // -XEN_ENOMEM when max_pages forbids.
 int domain_donate_pages(struct domain *d, mfn_t first, uint64_t count);
+// Makes blocks that came from page_alloc the domain's, count 1 each, even beyond max_pages: for who
+// has taken as many frames from it. 0, or -XEN_ESRCH when it goes away.
+int domain_adopt_pages(struct domain *d, struct page *const *blocks, uint64_t count,
+                       unsigned int order);
 // A zeroed, mapped page of the heap that is shown to domain d (shared_info, grant table frames):
 // count 1, which the caller drops by page_put; freed when no mapping is left. Not accounted.
 void *domain_shared_page_alloc(struct domain *d);

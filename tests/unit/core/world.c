@@ -150,6 +150,17 @@ int64_t world_event_op(struct vcpu *v, unsigned int command, void *arg, size_t s
     return result;
 }
 
+int64_t world_memory_op(struct vcpu *v, unsigned int command, void *arg, size_t size)
+{
+    struct hypercall call = {.arg = {command, ARGUMENT_GFN << PAGE_SHIFT}};
+    int64_t result;
+
+    exchange(v->domain, arg, size, true);
+    result = follow(v, do_memory_op, &call);
+    exchange(v->domain, arg, size, false);
+    return result;
+}
+
 int64_t world_grant_op(struct vcpu *v, unsigned int command, void *ops, size_t size,
                        unsigned int count)
 {

@@ -50,6 +50,7 @@ void *world_page(struct domain *d, uint64_t gfn);
 int64_t world_event_op(struct vcpu *v, unsigned int command, void *arg, size_t size);
 int64_t world_grant_op(struct vcpu *v, unsigned int command, void *ops, size_t size,
                        unsigned int count);
+int64_t world_memory_op(struct vcpu *v, unsigned int command, void *arg, size_t size);
 extern unsigned int world_restarts;
 
 // Short forms; each fails the test unless the result is as expected (0).

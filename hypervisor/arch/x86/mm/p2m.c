@@ -415,26 +415,53 @@ static void fill_entry(uint64_t *entry, uint64_t value)
     store(entry, value);
 }
 
+// The entry that will map 2^order frames from gfn, with the tables that lead to it; NULL and *error
+// when that cannot be.
+static uint64_t *prepare_entry(struct domain *d, struct p2m *p, gfn_t gfn, unsigned int order,
+                               bool must_be_new, int *error)
+{
+    unsigned int level = order_to_level(order);
+    uint64_t *entry = NULL;
+
+    CHECK(order == ORDER_4K || order == ORDER_2M || order == ORDER_1G);
+    if (!p2m_gfn_in_range(gfn, order)) {
+        *error = -XEN_EINVAL;
+    } else if (p->releasing) {
+        *error = -XEN_ESRCH;
+    } else if (must_be_new && !range_is_empty(d, p, gfn, level)) {
+        *error = -XEN_EEXIST;
+    } else {
+        entry = find_entry(d, p, gfn, &level, true);
+        *error = entry ? 0 : -XEN_ENOMEM;
+    }
+    return entry;
+}
+
+int p2m_prepare(struct domain *d, gfn_t gfn, unsigned int order)
+{
+    struct p2m *p = d->arch.p2m;
+    int error;
+
+    p2m_lock(p);
+    prepare_entry(d, p, gfn, order, true, &error);
+    p2m_unlock(d, p);
+    return error;
+}
+
 static int set_locked(struct domain *d, struct p2m *p, gfn_t gfn, mfn_t mfn, unsigned int order,
                       enum p2m_type type, bool must_be_new)
 {
     unsigned int level = order_to_level(order);
     bool write = p2m_is_writable(type) || type == P2M_MMIO;
     uint64_t *entry, old;
+    int error;
 
-    CHECK(order == ORDER_4K || order == ORDER_2M || order == ORDER_1G);
-    if (!p2m_gfn_in_range(gfn, order) || mfn.n & ((1UL << order) - 1)) {
+    if (mfn.n & ((1UL << order) - 1)) {
         return -XEN_EINVAL;
     }
-    if (p->releasing) {
-        return -XEN_ESRCH;
-    }
-    if (must_be_new && !range_is_empty(d, p, gfn, level)) {
-        return -XEN_EEXIST;
-    }
-    entry = find_entry(d, p, gfn, &level, true);
+    entry = prepare_entry(d, p, gfn, order, must_be_new, &error);
     if (!entry) {
-        return -XEN_ENOMEM;
+        return error;
     }
     old = *entry;
     if (level == LEVEL_1G && weight(old, level) > MAX_RELEASE) {

@@ -89,6 +89,9 @@ void p2m_put_page(struct page *page);
 int p2m_set(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum p2m_type type);
 // As p2m_set, but fails with -EEXIST when anything is mapped in the range.
 int p2m_set_new(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum p2m_type type);
+// Makes sure that p2m_set of RAM at that place, where nothing is mapped, cannot fail as long as the
+// caller's batch lasts. 0, -EINVAL, -EEXIST, -ENOMEM or -ESRCH.
+int p2m_prepare(struct domain *d, gfn_t gfn, unsigned int order);
 // Unmaps 2^order frames; TLBs and IOMMU are flushed before any reference is dropped. 0, -ENOMEM (a
 // larger mapping could not be split), or for order 18 -E2BIG: there is more to release than 1024
 // frames; clear 2 MiB at a time.
