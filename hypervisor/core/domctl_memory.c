@@ -3,7 +3,8 @@
 // is mapped where.
 // Locking: domctl_lock is held; the range sets and the p2m have their own locks. Permissions can
 // only be passed on by who has them. Errors: ranges are checked for wrapping before use; a mapping
-// that fails half-way is undone.
+// that fails half-way is undone. One call maps 2 MiB or looks at 1024 frames at most, which takes
+// about 100000 instructions; the caller comes again for more.
 
 #include <bulkhead/arch/control.h>
 #include <bulkhead/cpu.h>
@@ -16,6 +17,7 @@
 #define PORTS 0x10000u
 #define MAX_MAPPED_FRAMES 512u // by one call; the caller comes again for more
 #define MAX_FRAME_QUERY 1024u  // as the public ABI's users expect
+#define FRAME_PIECE 128u       // of a query that are read at a time
 #define FRAME_LIMIT (1UL << 40)
 
 int domctl_max_mem(struct domain *d, struct xen_domctl *op)
@@ -115,24 +117,44 @@ int domctl_gsi_permission(struct domain *d, struct xen_domctl *op)
                   request->flags & XEN_DOMCTL_GSI_GRANT);
 }
 
+// Whether the range is one large mapping, made or to be made.
+static bool is_large(gfn_t gfn, mfn_t mfn, uint64_t count)
+{
+    return count == 1UL << ORDER_2M && !((gfn.n | mfn.n) & (count - 1));
+}
+
 static void unmap(struct domain *d, gfn_t gfn, mfn_t mfn, uint64_t count)
 {
+    struct p2m_entry entry;
+
+    p2m_batch_begin(d);
+    entry = p2m_lookup(d, gfn);
+    if (is_large(gfn, mfn, count) && entry.order >= ORDER_2M && entry.mfn.n == mfn.n) {
+        p2m_clear(d, gfn, ORDER_2M);
+        count = 0;
+    }
     for (uint64_t i = 0; i < count; i++) {
         p2m_clear_match(d, gfn_add(gfn, i), mfn_add(mfn, i));
     }
+    p2m_batch_end(d);
 }
 
 static int map(struct domain *d, gfn_t gfn, mfn_t mfn, uint64_t count)
 {
-    for (uint64_t i = 0; i < count; i++) {
-        int error = p2m_set_new(d, gfn_add(gfn, i), mfn_add(mfn, i), ORDER_4K, P2M_MMIO);
+    unsigned int order = is_large(gfn, mfn, count) ? ORDER_2M : ORDER_4K;
+    uint64_t done = 0;
+    int error = 0;
 
-        if (error) {
-            unmap(d, gfn, mfn, i);
-            return error;
-        }
+    p2m_batch_begin(d);
+    while (done < count && !error) {
+        error = p2m_set_new(d, gfn_add(gfn, done), mfn_add(mfn, done), order, P2M_MMIO);
+        done += error ? 0 : 1UL << order;
     }
-    return 0;
+    p2m_batch_end(d);
+    if (error) {
+        unmap(d, gfn, mfn, done);
+    }
+    return error;
 }
 
 int domctl_memory_mapping(struct domain *d, struct xen_domctl *op)
@@ -171,18 +193,21 @@ static uint64_t frame_type(struct domain *d, uint64_t gfn)
 int domctl_page_frame_info(struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_getpageframeinfo3 *request = &op->u.getpageframeinfo3;
+    xen_pfn_t piece[FRAME_PIECE];
 
     if (request->num > MAX_FRAME_QUERY) {
         return -XEN_E2BIG;
     }
-    for (uint64_t i = 0; i < request->num; i++) {
-        xen_pfn_t pfn;
+    for (uint64_t done = 0; done < request->num; done += FRAME_PIECE) {
+        uint64_t count = MIN((uint64_t)FRAME_PIECE, request->num - done);
 
-        if (copy_from_handle(&pfn, request->array, i, 1)) {
+        if (copy_from_handle(piece, request->array, done, count)) {
             return -XEN_EFAULT;
         }
-        pfn = frame_type(d, pfn);
-        if (copy_to_handle(request->array, i, &pfn, 1)) {
+        for (uint64_t i = 0; i < count; i++) {
+            piece[i] = frame_type(d, piece[i]);
+        }
+        if (copy_to_handle(request->array, done, piece, count)) {
             return -XEN_EFAULT;
         }
     }

@@ -131,8 +131,8 @@ static int decrease_extent(struct reservation *w, gfn_t gfn)
     unsigned int order = MIN(w->order, ORDER_2M), steps = 1u << (w->order - order);
 
     while (w->steps < steps) {
-        int error = clear_frames(w->d, gfn_add(gfn, (uint64_t)w->steps << ORDER_2M), order,
-                                 1UL << order);
+        int error =
+            clear_frames(w->d, gfn_add(gfn, (uint64_t)w->steps << ORDER_2M), order, 1UL << order);
 
         if (error) {
             return error;

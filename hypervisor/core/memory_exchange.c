@@ -4,11 +4,11 @@
 //
 // The lists are worked off in chunks: as many extents as make up one of the larger size, at most
 // 2 MiB. A chunk is exchanged as a whole or not at all: memory for it is allocated, the old frames
-// are taken out of the p2m, the places of the new ones are prepared; all that may fail and is undone
-// then. Putting the new ones in cannot fail. A frame that somebody else uses (through a grant, the
-// toolstack) cannot be exchanged, for it would go on counting. Between chunks the operation may
-// make way; nr_exchanged says how far it has come, as the ABI has it. A chunk of 512 single frames
-// takes about 200000 instructions, and the cleaning of 2 MiB where none was clean.
+// are taken out of the p2m, the places of the new ones are prepared; all that may fail and is
+// undone then. Putting the new ones in cannot fail. A frame that somebody else uses (through a
+// grant, the toolstack) cannot be exchanged, for it would go on counting. Between chunks the
+// operation may make way; nr_exchanged says how far it has come, as the ABI has it. A chunk of 512
+// single frames takes about 200000 instructions, and the cleaning of 2 MiB where none was clean.
 // Locking: the p2m's batch, and inside it page accounting. Who changes the same part of his memory
 // by another vcpu meanwhile may lose frames of it, and nobody else does.
 
@@ -25,10 +25,10 @@
 struct chunk {
     struct domain *d;
     unsigned int in_order, out_order, flags;
-    uint64_t in_count, out_count;    // extents
-    uint64_t taken;                  // old frames that have been looked up
-    uint64_t cleared;                // and of these, the ones whose entries are gone
-    struct page *old[CHUNK_FRAMES];  // of each frame; NULL when it has been put back
+    uint64_t in_count, out_count;     // extents
+    uint64_t taken;                   // old frames that have been looked up
+    uint64_t cleared;                 // and of these, the ones whose entries are gone
+    struct page *old[CHUNK_FRAMES];   // of each frame; NULL when it has been put back
     struct page *fresh[CHUNK_FRAMES]; // the first of each new extent
     xen_pfn_t in[CHUNK_FRAMES], out[CHUNK_FRAMES];
 };

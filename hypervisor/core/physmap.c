@@ -299,8 +299,8 @@ static int64_t acquire_frames(struct hypercall *call, struct domain *from,
             return done ? -XEN_EIO : -XEN_EFAULT;
         }
         for (uint64_t i = 0; i < count; i++, done++) {
-            int error = map_resource_frame(current_domain(), from, status, r->frame + done,
-                                           GFN(gfns[i]));
+            int error =
+                map_resource_frame(current_domain(), from, status, r->frame + done, GFN(gfns[i]));
 
             if (error) {
                 return done ? -XEN_EIO : error; // -EIO: some are mapped, the caller unmaps

@@ -386,9 +386,8 @@ static void memory_operation(struct vcpu *v)
         op.exchange.in.extent_order = take_byte() % 5;
         op.exchange.out.extent_order = take_byte() % 8 ? take_byte() % 5 : take_number();
         op.exchange.in.nr_extents = take_byte() % 8;
-        op.exchange.out.nr_extents =
-            op.exchange.in.nr_extents << op.exchange.in.extent_order >>
-            MIN(op.exchange.out.extent_order, 60u);
+        op.exchange.out.nr_extents = op.exchange.in.nr_extents << op.exchange.in.extent_order >>
+                                     MIN(op.exchange.out.extent_order, 60u);
         op.exchange.in.extent_start.p = op.exchange.out.extent_start.p = list;
         break;
     default:

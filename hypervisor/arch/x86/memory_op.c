@@ -41,19 +41,19 @@ static int64_t set_memory_map(gva_t at)
     struct domain *d;
     int error;
 
-    if (copy_from_guest(&arg, at, sizeof(arg)) || arg.map.nr_entries > DOMAIN_MAP_ENTRIES) {
+    if (copy_from_guest(&arg, at, sizeof(arg))) {
+        return -XEN_EFAULT;
+    }
+    if (arg.map.nr_entries > DOMAIN_MAP_ENTRIES) {
         return -XEN_EINVAL;
     }
     if (copy_from_guest(entries, guest_handle_address(arg.map.buffer),
                         arg.map.nr_entries * sizeof(entries[0]))) {
         return -XEN_EFAULT;
     }
-    if (!current_domain()->privileged) {
-        return -XEN_EPERM;
-    }
-    d = domain_get_alive(arg.domid);
+    d = domain_get_controlled(arg.domid, &error);
     if (!d) {
-        return -XEN_ESRCH;
+        return error;
     }
     error = domain_set_memory_map(d, entries, arg.map.nr_entries);
     domain_put(d);

@@ -201,11 +201,8 @@ static void foreign_pages_are_mapped_in_pieces(void **state)
 static int64_t acquire(unsigned int type, unsigned int id, uint64_t frame, uint32_t *count,
                        bool with_list)
 {
-    struct xen_mem_acquire_resource r = {.domid = guest->id,
-                                         .type = (uint16_t)type,
-                                         .id = id,
-                                         .nr_frames = *count,
-                                         .frame = frame};
+    struct xen_mem_acquire_resource r = {
+        .domid = guest->id, .type = (uint16_t)type, .id = id, .nr_frames = *count, .frame = frame};
     int64_t result;
 
     r.frame_list.p = with_list ? list_handle(GFN_LIST) : NULL;
@@ -411,7 +408,8 @@ static void the_rest_has_its_answers(void **state)
     assert_int_equal(world_memory_op(v, XENMEM_paging_op, nothing, 64), -XEN_EOPNOTSUPP);
     assert_int_equal(world_memory_op(v, XENMEM_get_vnumainfo, nothing, 64), -XEN_EOPNOTSUPP);
     assert_int_equal(world_memory_op(v, 63, nothing, 64), -XEN_ENOSYS);
-    assert_int_equal(world_memory_op(v, XENMEM_get_pod_target, &target, sizeof(target)), -XEN_EPERM);
+    assert_int_equal(world_memory_op(v, XENMEM_get_pod_target, &target, sizeof(target)),
+                     -XEN_EPERM);
     v = control->vcpus[0];
     assert_int_equal(world_memory_op(v, XENMEM_set_pod_target, &target, sizeof(target)), 0);
     assert_int_equal(target.tot_pages, WORLD_PAGES);

@@ -564,6 +564,31 @@ static void consecutive_large_pages_become_a_larger_one(void **state)
     model_set(cell, MMIO_BASE, WORLD_GIB, P2M_MMIO);
 }
 
+static void what_is_prepared_cannot_fail(void **state)
+{
+    uint64_t cell = WORLD_GIB, mfn = MMIO_BASE;
+
+    (void)state;
+    assert_int_equal(p2m_prepare(d, to_gfn(cell), ORDER_4K), -XEN_EEXIST);
+    clear_gib(cell);
+    assert_int_equal(p2m_prepare(d, GFN(1UL << 36), ORDER_4K), -XEN_EINVAL);
+    for (unsigned int order = 0; order <= ORDER_2M; order += ORDER_2M) {
+        p2m_batch_begin(d);
+        assert_int_equal(p2m_prepare(d, to_gfn(cell), order), 0);
+        world_fail_allocation(1);
+        assert_int_equal(p2m_set(d, to_gfn(cell), MFN(mfn), order, P2M_MMIO), 0);
+        world_fail_allocation(0);
+        p2m_batch_end(d);
+        assert_int_equal(p2m_clear(d, to_gfn(cell), order), 0);
+    }
+    world_fail_allocation(1);
+    assert_int_equal(p2m_prepare(d, to_gfn(cell + 1000), ORDER_4K), -XEN_ENOMEM);
+    world_fail_allocation(0);
+    assert_int_equal(p2m_set(d, to_gfn(cell), MFN(mfn), ORDER_1G, P2M_MMIO), 0);
+    model_set(cell, mfn, WORLD_GIB, P2M_MMIO);
+    check_all();
+}
+
 static void the_pool_of_table_pages_is_a_limit(void **state)
 {
     uint64_t before = p2m_table_pages(d), cell = WORLD_GIB + WORLD_GIB / 2;
@@ -643,6 +668,7 @@ int main(void)
         cmocka_unit_test(empty_tables_are_not_in_the_way),
         cmocka_unit_test(consecutive_frames_become_a_large_page),
         cmocka_unit_test(consecutive_large_pages_become_a_larger_one),
+        cmocka_unit_test(what_is_prepared_cannot_fail),
         cmocka_unit_test(the_pool_of_table_pages_is_a_limit),
         cmocka_unit_test(the_highest_frame_is_known),
         cmocka_unit_test(release_takes_small_steps_and_leaves_nothing),

@@ -147,6 +147,48 @@ static void every_order_can_be_exhausted(void **state)
     }
 }
 
+static void neighbours_can_be_asked_for(void **state)
+{
+    mfn_t want = INVALID_MFN;
+    struct page *page, *other;
+
+    (void)state;
+    // From the start of a free 1 GiB on, whatever others take meanwhile.
+    for (unsigned int i = 0; i < 512; i++) {
+        page = page_alloc_near(want, ORDER_2M, i ? 0 : ALLOC_BEGIN_1G);
+        assert_non_null(page);
+        take_ownership(page, ORDER_2M, 0);
+        blocks[block_count++] = (struct block){page, ORDER_2M};
+        assert_int_equal(page_to_mfn(page).n % WORLD_GIB, i << ORDER_2M);
+        assert_true(i == 0 || page_to_mfn(page).n == want.n);
+        want = mfn_add(page_to_mfn(page), 1UL << ORDER_2M);
+        assert_true(i % 100 || allocate(0, ALLOC_DMA32));
+    }
+    world_check_free_memory();
+    // What is taken, out of line, beyond the end or too high is served from elsewhere.
+    page = blocks[0].page;
+    for (unsigned int i = 0; i < 4; i++) {
+        const mfn_t wishes[] = {page_to_mfn(page), mfn_add(want, 1), MFN(FRAMES), MFN(DMA32_END)};
+
+        other = page_alloc_near(wishes[i], ORDER_2M, ALLOC_DMA32);
+        assert_non_null(other);
+        take_ownership(other, ORDER_2M, ALLOC_DMA32);
+        blocks[block_count++] = (struct block){other, ORDER_2M};
+    }
+    // In the middle of what is free, of any order.
+    for (unsigned int order = 0; order < ORDER_2M; order++) {
+        want = mfn_add(page_to_mfn(blocks[0].page), 2 * WORLD_GIB + (3UL << order));
+        page = page_alloc_near(want, order, 0);
+        assert_non_null(page);
+        take_ownership(page, order, 0);
+        blocks[block_count++] = (struct block){page, order};
+    }
+    world_check_free_memory();
+    release_all();
+    world_scrub_all();
+    assert_int_equal(world_free_memory_hash(), start_hash);
+}
+
 static void orders_beyond_the_largest_are_refused(void **state)
 {
     (void)state;
@@ -326,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_use_returns_to_the_start),
         cmocka_unit_test(every_order_can_be_exhausted),
+        cmocka_unit_test(neighbours_can_be_asked_for),
         cmocka_unit_test(orders_beyond_the_largest_are_refused),
         cmocka_unit_test(high_memory_goes_first),
         cmocka_unit_test(large_blocks_are_not_cleaned_at_once),
