@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies to and from guest memory, a frame at a time: translate, reference, map, copy, undo.
-// The reference keeps the frame alive while the guest or another domain changes the mapping.
+// Copies to and from guest memory, a frame at a time: translate, get hold of the frame, map, copy,
+// undo. The frame stays while the guest or another domain changes the mapping: a frame of the
+// current domain is borrowed from the p2m, one of another domain is referenced.
+// A translation is remembered until the vcpu goes back into the guest: what the guest's other vcpus
+// do to its tables meanwhile cannot be expected to count before that, as with a processor's own TLB
+// during one instruction. The p2m is looked at each time.
 
 #include <bulkhead/arch/mm.h>
 #include <bulkhead/console.h>
@@ -21,7 +25,11 @@ struct transfer {
 
 static int transfer_in_frame(struct domain *d, gpa_t at, size_t count, struct transfer *t)
 {
-    struct page *page = p2m_get_page(d, gpa_to_gfn(at), !t->to, NULL);
+    bool own = this_cpu()->current && this_cpu()->current->domain == d;
+    gfn_t gfn = gpa_to_gfn(at);
+    enum p2m_type type;
+    struct page *page =
+        own ? p2m_borrow_page(d, gfn, !t->to, &type) : p2m_get_page(d, gfn, !t->to, &type);
     char *mapped, *guest;
 
     if (!page) {
@@ -39,7 +47,29 @@ static int transfer_in_frame(struct domain *d, gpa_t at, size_t count, struct tr
         memset(guest, 0, count);
     }
     unmap_frame(mapped);
-    page_put(page);
+    if (own) {
+        p2m_return_page(page);
+    } else {
+        page_put(page);
+    }
+    return 0;
+}
+
+static int translate(struct vcpu *v, gva_t at, bool write, gpa_t *out)
+{
+    struct guest_translation *known = &v->walked[at.a / PAGE_SIZE % ARRAY_SIZE(v->walked)];
+    uint64_t offset = at.a & (PAGE_SIZE - 1);
+    int error;
+
+    if (known->exit != v->exits + 1 || known->page.a != at.a - offset || (write && !known->write)) {
+        error = arch_walk_guest(v, at, write, out);
+        if (error) {
+            return error;
+        }
+        *known = (struct guest_translation){v->exits + 1, GVA(at.a - offset), GPA(out->a - offset),
+                                            write};
+    }
+    *out = GPA(known->to.a + offset);
     return 0;
 }
 
@@ -52,7 +82,7 @@ static int transfer_linear(gva_t at, size_t size, struct transfer t)
         size_t count = MIN(size, PAGE_SIZE - (at.a & (PAGE_SIZE - 1)));
         gpa_t gpa;
 
-        error = arch_walk_guest(v, at, !t.to, &gpa);
+        error = translate(v, at, !t.to, &gpa);
         if (!error) {
             error = transfer_in_frame(v->domain, gpa, count, &t);
         }

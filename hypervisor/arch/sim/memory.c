@@ -162,6 +162,12 @@ void arch_unmap_slot(const void *p)
     close_frame(VIEW_SLOTS, frame_of(VIEW_SLOTS, p));
 }
 
+void *arch_move_slot(void *p, mfn_t mfn)
+{
+    arch_unmap_slot(p);
+    return arch_map_slot(mfn);
+}
+
 bool arch_is_map_slot(const void *p)
 {
     return is_in(VIEW_SLOTS, p);

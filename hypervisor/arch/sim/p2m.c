@@ -166,6 +166,17 @@ struct page *p2m_get_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type
     return page;
 }
 
+// Cross-CPU calls wait for nobody here, so what is borrowed is referenced.
+struct page *p2m_borrow_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type *type)
+{
+    return p2m_get_page(d, gfn, write, type);
+}
+
+void p2m_return_page(struct page *page)
+{
+    page_put(page);
+}
+
 void p2m_put_page(struct page *page)
 {
     page_put(page);

@@ -36,6 +36,14 @@ struct domain_watchdogs;
 #define VCPU_POLLING 4u // SCHEDOP_poll
 #define VCPU_IN_IO 8u   // waits for a device model
 
+// A linear page that was translated since the vcpu left the guest (guest_access.c).
+struct guest_translation {
+    uint64_t exit; // vcpu.exits + 1 then
+    gva_t page;
+    gpa_t to;
+    bool write; // the guest may write it there
+};
+
 struct vcpu {
     unsigned int id;
     struct domain *domain;
@@ -56,6 +64,7 @@ struct vcpu {
     struct timer singleshot_timer, periodic_timer, poll_timer;
     ns_t periodic_period;
     uint64_t exits;
+    struct guest_translation walked[4]; // by linear page; of the present exit only
 
     struct arch_vcpu arch;
 };

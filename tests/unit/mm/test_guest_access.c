@@ -166,6 +166,66 @@ static void absurd_sizes_and_addresses_fail(void **state)
     check_nothing_is_left();
 }
 
+// Tables in frames 4 to 7 that map linear page 0 to 8 frames from 8 on; gives the last one's entry.
+static uint64_t *make_tables(void)
+{
+    uint64_t *tables[4];
+
+    for (uint64_t level = 0; level < 4; level++) {
+        tables[level] = world_frame(p2m_lookup(d, GFN(4 + level)).mfn.n);
+        memset(tables[level], 0, PAGE_SIZE);
+        tables[level][0] = (5 + level) << PAGE_SHIFT | 3;
+    }
+    guest_cr0 = 1UL << 31 | 1UL << 16;
+    guest_cr3 = 4 << PAGE_SHIFT;
+    guest_efer = 1UL << 10;
+    d->vcpus[0]->exits++;
+    return tables[3];
+}
+
+static void a_translation_is_good_until_the_guest_runs(void **state)
+{
+    uint64_t *entries, value, first = 0x1111, second = 0x2222;
+
+    (void)state;
+    world_frame(p2m_lookup(d, GFN(8)).mfn.n);
+    guest_cr0 = 0;
+    assert_int_equal(copy_to_guest_physical(d, GPA(8 << 12), &first, 8), 0);
+    assert_int_equal(copy_to_guest_physical(d, GPA(9 << 12), &second, 8), 0);
+    entries = make_tables();
+    assert_int_equal(copy_from_guest(&value, GVA(0), 8), 0);
+    assert_int_equal(value, first);
+    assert_int_equal(entries[0] & 0x60, 0x20); // accessed, not dirty
+    entries[0] = 9 << PAGE_SHIFT | 1;
+    assert_int_equal(copy_from_guest(&value, GVA(0), 8), 0);
+    assert_int_equal(value, first); // no exit since
+    // To write needs a look of its own, which finds the new entry, and that it is read-only.
+    assert_int_equal(copy_to_guest(GVA(0), &value, 8), -XEN_EFAULT);
+    entries[0] |= 2;
+    assert_int_equal(copy_to_guest(GVA(8), &value, 8), 0);
+    assert_int_equal(entries[0] & 0x60, 0x60);
+    assert_int_equal(copy_from_guest(&value, GVA(0), 8), 0);
+    assert_int_equal(value, second);
+    // Pages that share a place in the memory of translations.
+    for (uint64_t i = 1; i < 8; i++) {
+        entries[i] = (8 + i % 2) << PAGE_SHIFT | 3;
+    }
+    for (uint64_t i = 1; i < 16; i++) {
+        assert_int_equal(copy_from_guest(&value, GVA((i % 7 + 1) << 12), 8), 0);
+        assert_int_equal(value, (i % 7 + 1) % 2 ? second : first);
+    }
+    d->vcpus[0]->exits++;
+    entries[0] = 0;
+    assert_int_equal(copy_from_guest(&value, GVA(0), 8), -XEN_EFAULT);
+    // The p2m is looked at each time.
+    assert_int_equal(copy_from_guest(&value, GVA(1 << 12), 8), 0);
+    entries[1] = HOLE_AT << PAGE_SHIFT | 3;
+    d->vcpus[0]->exits++;
+    assert_int_equal(copy_from_guest(&value, GVA(1 << 12), 8), -XEN_EFAULT);
+    guest_cr0 = guest_efer = 0;
+    check_nothing_is_left();
+}
+
 static void lasting_mappings_show_the_frame(void **state)
 {
     struct page *page = p2m_get_page(d, GFN(3), true, NULL);
@@ -213,6 +273,7 @@ int main(void)
         cmocka_unit_test(random_copies_agree),
         cmocka_unit_test(clearing_stops_where_writing_does),
         cmocka_unit_test(absurd_sizes_and_addresses_fail),
+        cmocka_unit_test(a_translation_is_good_until_the_guest_runs),
         cmocka_unit_test(lasting_mappings_show_the_frame),
     };
 

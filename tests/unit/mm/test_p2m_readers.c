@@ -6,13 +6,18 @@
 // been freed and come back for something else. Table pages are overwritten when they are freed, so
 // a reader that is still in one finds nonsense, and the sanitizer sees him. In one part of the
 // range something is mapped at all times, by small or large pages: there every look-up succeeds.
+// The readers are the CPUs that run the domain's vcpus, so they may also borrow pages.
 
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <bulkhead/cpu.h>
 #include <bulkhead/heap.h>
 #include <x86/p2m.h>
 
@@ -128,6 +133,7 @@ static void look(struct random *r)
     uint64_t gfn = choose(r, SPAN);
     enum p2m_type type;
     struct page *page;
+    bool borrow;
 
     if (choose(r, 4) == 0) {
         struct p2m_entry found = p2m_lookup(d, GFN(gfn));
@@ -135,7 +141,8 @@ static void look(struct random *r)
         assert_true(found.type == P2M_RAM || (found.type == P2M_INVALID && gfn >= ALWAYS_MAPPED));
         return;
     }
-    page = p2m_get_page(d, GFN(gfn), choose(r, 2), &type);
+    borrow = choose(r, 2);
+    page = (borrow ? p2m_borrow_page : p2m_get_page)(d, GFN(gfn), choose(r, 2), &type);
     if (!page) {
         assert_int_equal(type, P2M_INVALID);
         assert_true(gfn >= ALWAYS_MAPPED);
@@ -143,10 +150,14 @@ static void look(struct random *r)
     }
     assert_int_equal(type, P2M_RAM);
     assert_true(is_labelled(page, gfn));
-    world_window();
+    if (borrow) {
+        syscall(SYS_sched_yield); // others run, but no call is answered
+    } else {
+        world_window();
+    }
     assert_int_equal(page_get_state(page), PAGE_STATE_DOMAIN);
     assert_true(is_labelled(page, gfn));
-    page_put(page);
+    (borrow ? p2m_return_page : page_put)(page);
     __atomic_fetch_add(&pages_read, 1, __ATOMIC_RELAXED);
 }
 
@@ -192,6 +203,8 @@ static int start(void **state)
     labels = calloc(FRAMES, sizeof(*labels));
     d = guest_create(~0UL);
     guest_stop_watching();
+    d->vcpus[0]->cpu = WRITERS + 1;
+    d->vcpus[0]->running = true; // so that calls are made, which all CPUs here answer
     return 0;
 }
 

@@ -187,11 +187,17 @@ void arch_heap_unmap(mfn_t mfn, unsigned int order)
 
 // Slots and lasting mappings both show the frame's host page.
 
+static bool is_heap(uint64_t frame)
+{
+    return page_get_state(&frame_table[frame]) == PAGE_STATE_HEAP;
+}
+
+// What the heap has is in its window.
 static void *open_frame(mfn_t mfn)
 {
     __atomic_fetch_add(&pins[mfn.n], 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&open_mappings, 1, __ATOMIC_RELAXED);
-    return materialize(mfn.n);
+    return is_heap(mfn.n) ? arch_heap_address(mfn) : materialize(mfn.n);
 }
 
 static uint64_t frame_of_mapping(const void *p)
@@ -212,7 +218,9 @@ static void close_frame(uint64_t frame)
     }
     __atomic_fetch_sub(&pins[frame], 1, __ATOMIC_RELAXED);
     __atomic_fetch_sub(&open_mappings, 1, __ATOMIC_RELAXED);
-    compress(frame);
+    if (!is_heap(frame)) {
+        compress(frame);
+    }
 }
 
 static __thread uint64_t slot_frames[16];
@@ -241,6 +249,12 @@ void arch_unmap_slot(const void *p)
         die("transient mappings undone in the wrong order", (uintptr_t)p);
     }
     close_frame(slot_frames[--cpu->slots_used]);
+}
+
+void *arch_move_slot(void *p, mfn_t mfn)
+{
+    arch_unmap_slot(p);
+    return arch_map_slot(mfn);
 }
 
 bool arch_is_map_slot(const void *p)

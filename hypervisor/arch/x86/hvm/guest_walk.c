@@ -2,11 +2,11 @@
 // Walks a guest's own page tables: 32-bit, PAE and 4-level, or none when paging is off.
 // Access is a supervisor's; accessed and dirty bits are set as the processor would, but not in
 // tables that lie in memory that the guest may not write. The guest may change its tables
-// meanwhile: each entry is read once, and frames are referenced while mapped.
+// meanwhile: each entry is read once. Frames are borrowed from the p2m, since the vcpu is the
+// current one, and shown one after the other by one mapping slot.
 
 #include <bulkhead/arch/mm.h>
 #include <bulkhead/domain.h>
-#include <bulkhead/mapping.h>
 #include <bulkhead/page.h>
 #include <x86/hvm.h>
 
@@ -33,6 +33,7 @@ struct walk {
     const struct format *format;
     bool write;
     bool protect; // CR0.WP: read-only pages are so for the supervisor too
+    void *slot;   // NULL before the first table
 };
 
 static const struct format format_32 = {2, 10, 4, 0};
@@ -64,19 +65,19 @@ static bool is_pae_top(const struct format *f, unsigned int level)
 
 // Reads the entry and sets bits that the processor would; 0 when there is no memory there, or bits
 // would have to be set in what is not the guest's to write.
-static uint64_t read_entry(const struct walk *w, gpa_t at, unsigned int level)
+static uint64_t read_entry(struct walk *w, gpa_t at, unsigned int level)
 {
     enum p2m_type type;
-    struct page *page = p2m_get_page(w->domain, gpa_to_gfn(at), false, &type);
+    struct page *page = p2m_borrow_page(w->domain, gpa_to_gfn(at), false, &type);
     uint64_t entry = 0;
-    void *mapped;
     char *place;
 
     if (!page) {
         return 0;
     }
-    mapped = map_frame(page_to_mfn(page));
-    place = (char *)mapped + (at.a & (PAGE_SIZE - 1));
+    w->slot =
+        w->slot ? arch_move_slot(w->slot, page_to_mfn(page)) : arch_map_slot(page_to_mfn(page));
+    place = (char *)w->slot + (at.a & (PAGE_SIZE - 1));
     entry = w->format->entry_size == 8 ? __atomic_load_n((uint64_t *)place, __ATOMIC_RELAXED)
                                        : __atomic_load_n((uint32_t *)place, __ATOMIC_RELAXED);
     if ((entry & PTE_PRESENT) && !is_pae_top(w->format, level)) {
@@ -90,8 +91,7 @@ static uint64_t read_entry(const struct walk *w, gpa_t at, unsigned int level)
             __atomic_fetch_or((uint8_t *)place, want, __ATOMIC_RELAXED);
         }
     }
-    unmap_frame(mapped);
-    page_put(page);
+    p2m_return_page(page);
     return entry;
 }
 
@@ -108,23 +108,14 @@ static gpa_t leaf_address(uint64_t entry, const struct format *f, unsigned int l
     return GPA(base | (va.a & mask));
 }
 
-int arch_walk_guest(struct vcpu *v, gva_t address, bool write, gpa_t *out)
+static int walk_tables(struct walk *w, uint64_t cr3, gva_t address, gpa_t *out)
 {
-    uint64_t cr0, cr3, cr4, efer, table;
-    const struct format *f;
-    struct walk w;
+    const struct format *f = w->format;
+    uint64_t table = f->levels == 3 ? cr3 & 0xffffffe0UL : cr3 & PTE_FRAME;
 
-    hvm_get_paging(v, &cr0, &cr3, &cr4, &efer);
-    if (!(cr0 & CR0_PG)) {
-        *out = GPA(address.a & 0xffffffffUL);
-        return 0;
-    }
-    f = choose(cr4, efer);
-    w = (struct walk){v->domain, f, write, cr0 & CR0_WP};
     if (f->levels == 4 && (int64_t)(address.a << 16) >> 16 != (int64_t)address.a) {
         return -XEN_EFAULT;
     }
-    table = f->levels == 3 ? cr3 & 0xffffffe0UL : cr3 & PTE_FRAME;
     for (unsigned int level = f->levels;; level--) {
         unsigned int shift = PAGE_SHIFT + (level - 1) * f->bits;
         uint64_t index = address.a >> shift & ((1UL << f->bits) - 1);
@@ -133,9 +124,9 @@ int arch_walk_guest(struct vcpu *v, gva_t address, bool write, gpa_t *out)
         if (is_pae_top(f, level)) {
             index &= 3;
         }
-        entry = read_entry(&w, GPA(table + index * f->entry_size), level);
+        entry = read_entry(w, GPA(table + index * f->entry_size), level);
         if (!(entry & PTE_PRESENT) ||
-            (write && w.protect && !(entry & PTE_WRITE) && !is_pae_top(f, level))) {
+            (w->write && w->protect && !(entry & PTE_WRITE) && !is_pae_top(f, level))) {
             return -XEN_EFAULT;
         }
         if (is_leaf(entry, f, level)) {
@@ -144,4 +135,23 @@ int arch_walk_guest(struct vcpu *v, gva_t address, bool write, gpa_t *out)
         }
         table = entry & PTE_FRAME;
     }
+}
+
+int arch_walk_guest(struct vcpu *v, gva_t address, bool write, gpa_t *out)
+{
+    uint64_t cr0, cr3, cr4, efer;
+    struct walk w;
+    int error;
+
+    hvm_get_paging(v, &cr0, &cr3, &cr4, &efer);
+    if (!(cr0 & CR0_PG)) {
+        *out = GPA(address.a & 0xffffffffUL);
+        return 0;
+    }
+    w = (struct walk){v->domain, choose(cr4, efer), write, cr0 & CR0_WP, NULL};
+    error = walk_tables(&w, cr3, address, out);
+    if (w.slot) {
+        arch_unmap_slot(w.slot);
+    }
+    return error;
 }

@@ -23,30 +23,30 @@
 
 #define MAX_INSTRUCTION 15u
 
-// Translates the page of an instruction, remembering the last one. A remembered translation may be
-// older than the guest's tables, but not than the p2m: the frame is still the guest's own, and the
-// callers check that the bytes are the instruction they expect.
+// Translates the page of an instruction, remembering the last one, and borrows the frame. A
+// remembered translation may be older than the guest's tables, but not than the p2m: flushed
+// mappings raise the generation, and their frames are released after this CPU has answered a call.
+// So the frame is still the guest's own, and the callers check that the bytes are the instruction
+// they expect.
 static bool translate_fetch(struct vcpu *v, uint64_t linear, struct page **page)
 {
     struct fetch_cache *cache = &v->arch.fetch;
     struct p2m *p2m = v->domain->arch.p2m;
     uint64_t generation = __atomic_load_n(&p2m->tlb_generation, __ATOMIC_ACQUIRE);
     uint64_t cr0, cr3, cr4, efer;
+    enum p2m_type type;
     gpa_t gpa;
 
     hvm_get_paging(v, &cr0, &cr3, &cr4, &efer);
     if (cache->page == (linear & PAGE_MASK) && cache->cr3 == cr3 &&
         cache->generation == generation) {
         *page = mfn_to_page(cache->mfn);
-        // Flushed mappings raise the generation before their frames are released.
-        if (page_get(*page, v->domain)) {
-            return true;
-        }
+        return true;
     }
     if (arch_walk_guest(v, GVA(linear), false, &gpa)) {
         return false;
     }
-    *page = p2m_get_page(v->domain, gpa_to_gfn(gpa), false, NULL);
+    *page = p2m_borrow_page(v->domain, gpa_to_gfn(gpa), false, &type);
     if (!*page) {
         return false;
     }
@@ -77,7 +77,7 @@ size_t hvm_fetch_instruction(struct vcpu *v, uint8_t bytes[15])
         mapped = map_frame(page_to_mfn(page));
         memcpy(bytes + got, mapped + offset, count);
         unmap_frame(mapped);
-        page_put(page);
+        p2m_return_page(page);
         got += count;
     }
     return got;

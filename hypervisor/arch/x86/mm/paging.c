@@ -435,6 +435,15 @@ void arch_unmap_slot(const void *p)
     invalidate_page(va);
 }
 
+void *arch_move_slot(void *p, mfn_t mfn)
+{
+    struct arch_cpu *cpu = &this_cpu()->arch;
+
+    cpu->map_slots[cpu->map_slots_used - 1] = mfn.n << PAGE_SHIFT | PTE_DATA;
+    invalidate_page((uintptr_t)p);
+    return p;
+}
+
 int paging_cpu_init(struct cpu *cpu)
 {
     uint64_t *entry;
