@@ -11,7 +11,6 @@
 #include <bulkhead/cpu.h>
 #include <bulkhead/domain.h>
 #include <bulkhead/guest_access.h>
-#include <bulkhead/mapping.h>
 #include <bulkhead/page.h>
 #include <bulkhead/string.h>
 
@@ -35,7 +34,7 @@ static int transfer_in_frame(struct domain *d, gpa_t at, size_t count, struct tr
     if (!page) {
         return -XEN_EFAULT;
     }
-    mapped = map_frame(page_to_mfn(page));
+    mapped = arch_map_slot(page_to_mfn(page)); // whether it is the heap's or not
     guest = mapped + (at.a & (PAGE_SIZE - 1));
     if (t->to) {
         memcpy(t->to, guest, count);
@@ -46,7 +45,7 @@ static int transfer_in_frame(struct domain *d, gpa_t at, size_t count, struct tr
     } else {
         memset(guest, 0, count);
     }
-    unmap_frame(mapped);
+    arch_unmap_slot(mapped);
     if (own) {
         p2m_return_page(page);
     } else {

@@ -61,7 +61,9 @@ unsigned int guest_end(struct domain *d)
     if (test_cpu->current == d->vcpus[0]) {
         test_cpu->current = NULL;
     }
-    free(d->vcpus[0]);
+    for (unsigned int i = 0; i < d->max_vcpus; i++) {
+        free(d->vcpus[i]);
+    }
     free(d->vcpus);
     watched = watched == d ? NULL : watched;
     world_domain_end(d);

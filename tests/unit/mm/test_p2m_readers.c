@@ -167,6 +167,7 @@ static void *reader(void *data)
     struct random r = {0x9e3779b97f4a7c15UL * (n + 1)};
 
     world_enter_cpu(n);
+    test_cpu->current = d->vcpus[n - WRITERS - 1];
     world_take_calls(true);
     while (__atomic_load_n(&writers_at_work, __ATOMIC_SEQ_CST)) {
         look(&r);
@@ -203,8 +204,16 @@ static int start(void **state)
     labels = calloc(FRAMES, sizeof(*labels));
     d = guest_create(~0UL);
     guest_stop_watching();
-    d->vcpus[0]->cpu = WRITERS + 1;
-    d->vcpus[0]->running = true; // so that calls are made, which all CPUs here answer
+    test_cpu->current = NULL;
+    free(d->vcpus[0]);
+    free(d->vcpus);
+    d->max_vcpus = READERS;
+    d->vcpus = calloc(READERS, sizeof(*d->vcpus));
+    for (unsigned int i = 0; i < READERS; i++) {
+        d->vcpus[i] = calloc(1, sizeof(*d->vcpus[i]));
+        d->vcpus[i]->cpu = i + WRITERS + 1;
+        d->vcpus[i]->running = true;
+    }
     return 0;
 }
 

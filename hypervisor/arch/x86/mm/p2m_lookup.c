@@ -9,33 +9,38 @@
 // It cannot be kept at that for long: who changes tables has to wait, after a few changes, for the
 // CPU that the reader holds.
 
+#include <bulkhead/cpu.h>
 #include <bulkhead/domain.h>
 
 #include "p2m_entry.h"
 
 struct leaf {
     const uint64_t *place;
-    uint64_t entry; // as it was read
-    unsigned int level;
+    uint64_t entry;     // as it was read
+    unsigned int order; // of what it maps
 };
 
 // Goes down to the leaf for gfn; false when nothing is mapped.
-static bool walk(const struct p2m *p, gfn_t gfn, struct leaf *leaf)
+static inline bool walk(const struct p2m *p, gfn_t gfn, struct leaf *leaf)
 {
-    const uint64_t *table = p->root;
+    const char *window = arch_heap_address(MFN(0)); // where tables are, by their addresses
+    const uint64_t *table = p->root, *place;
+    unsigned int shift = level_shift(LEVELS);
+    uint64_t entry;
 
-    for (unsigned int level = LEVELS;; level--) {
-        leaf->place = &table[level_index(gfn, level)];
-        leaf->entry = __atomic_load_n(leaf->place, __ATOMIC_ACQUIRE);
-        if (!(leaf->entry & ENTRY_PRESENT)) {
+    for (;; shift -= level_shift(LEVEL_2M)) {
+        place = &table[gfn.n >> shift & (ENTRIES - 1)];
+        entry = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+        if (!(entry & ENTRY_PRESENT)) {
             return false;
         }
-        if (entry_is_leaf(leaf->entry, level)) {
-            leaf->level = level;
-            return true;
+        if (shift == 0 || (entry & ENTRY_LARGE)) {
+            break;
         }
-        table = entry_table(leaf->entry);
+        table = (const uint64_t *)(window + (entry & ENTRY_FRAME));
     }
+    *leaf = (struct leaf){place, entry, shift};
+    return true;
 }
 
 // As walk, but sure: a table that was detached meanwhile is empty and proves nothing.
@@ -63,7 +68,7 @@ static bool is_unchanged(const struct leaf *leaf)
 
 static mfn_t leaf_mfn(const struct leaf *leaf, gfn_t gfn)
 {
-    return mfn_add(entry_mfn(leaf->entry), gfn.n & ((1UL << level_shift(leaf->level)) - 1));
+    return mfn_add(entry_mfn(leaf->entry), gfn.n & ((1UL << leaf->order) - 1));
 }
 
 enum p2m_type p2m_leaf_type(const struct domain *d, uint64_t entry, mfn_t mfn)
@@ -97,7 +102,7 @@ struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn)
         if (!find_leaf(d->arch.p2m, gfn, &leaf)) {
             return (struct p2m_entry){INVALID_MFN, P2M_INVALID, 0};
         }
-        found.order = level_shift(leaf.level);
+        found.order = leaf.order;
         found.mfn = leaf_mfn(&leaf, gfn);
         found.type = p2m_leaf_type(d, leaf.entry, found.mfn);
     } while (!is_unchanged(&leaf));
@@ -141,22 +146,39 @@ void p2m_put_page(struct page *page)
     page_put(page);
 }
 
+static void remember(struct p2m_cache *cache, uint64_t generation, gfn_t gfn, mfn_t mfn,
+                     enum p2m_type type)
+{
+    if (cache->generation != generation) {
+        *cache = (struct p2m_cache){.generation = generation};
+    }
+    cache->known[gfn.n % P2M_CACHE] = (struct p2m_known){gfn.n + 1, (uint32_t)mfn.n, (uint8_t)type};
+}
+
 struct page *p2m_borrow_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type *type)
 {
-    enum p2m_type found = P2M_INVALID;
-    struct page *page = NULL;
+    struct p2m_cache *cache = &this_cpu()->current->arch.p2m_cache;
+    const struct p2m_known *known = &cache->known[gfn.n % P2M_CACHE];
+    // Raised before frames are released: what was found under this one is still there.
+    uint64_t generation = __atomic_load_n(&d->arch.p2m->tlb_generation, __ATOMIC_ACQUIRE);
     struct leaf leaf;
 
-    if (find_leaf(d->arch.p2m, gfn, &leaf)) {
-        mfn_t mfn = leaf_mfn(&leaf, gfn);
+    if (unlikely(cache->generation != generation || known->gfn_plus_1 != gfn.n + 1)) {
+        mfn_t mfn;
 
-        found = p2m_leaf_type(d, leaf.entry, mfn);
-        if (found != P2M_MMIO && (!write || p2m_is_writable(found))) {
-            page = mfn_to_page(mfn);
+        *type = P2M_INVALID;
+        if (!find_leaf(d->arch.p2m, gfn, &leaf)) {
+            return NULL;
         }
+        mfn = leaf_mfn(&leaf, gfn);
+        *type = p2m_leaf_type(d, leaf.entry, mfn);
+        if (*type == P2M_MMIO) {
+            return NULL;
+        }
+        remember(cache, generation, gfn, mfn, *type);
     }
-    *type = found;
-    return page;
+    *type = (enum p2m_type)known->type;
+    return write && !p2m_is_writable(*type) ? NULL : mfn_to_page(MFN(known->mfn));
 }
 
 void p2m_return_page(struct page *page)
