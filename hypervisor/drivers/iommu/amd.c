@@ -4,7 +4,6 @@
 // others are left alone, and functions there have no IOMMU.
 // Boot errors end the boot, so they need not be undone.
 #include <bulkhead/acpi.h>
-#include <bulkhead/boot_info.h>
 #include <bulkhead/console.h>
 #include <bulkhead/errno.h>
 #include <x86/ioapic.h>
@@ -31,32 +30,19 @@ static bool amd_covers(const struct pci_device *pdev)
     return range_of(pdev) != NULL;
 }
 
-// Identity mapping of what firmware wants a function to reach. Only domain 0 sees firmware memory
-// at its own address.
-static int map_regions(struct domain *d, uint16_t id)
+static int map_regions(struct domain *d, const struct pci_device *pdev)
 {
-    for (unsigned int i = 0; i < amd_ivrs.region_count; i++) {
+    uint16_t id = pci_requester_id(pdev->sbdf);
+    int error = 0;
+
+    for (unsigned int i = 0; !error && i < amd_ivrs.region_count; i++) {
         const struct ivrs_region *region = &amd_ivrs.regions[i];
 
-        if (id < region->first || id > region->last) {
-            continue;
-        }
-        if (!d->privileged) {
-            return -XEN_EPERM;
-        }
-        for (uint64_t n = region->start / PAGE_SIZE; n < (region->start + region->size) / PAGE_SIZE;
-             n++) {
-            struct p2m_entry entry = p2m_lookup(d, GFN(n));
-            int error = entry.type == P2M_INVALID ? p2m_set(d, GFN(n), MFN(n), 0, P2M_MMIO)
-                        : entry.mfn.n == n        ? 0
-                                                  : -XEN_EEXIST;
-
-            if (error) {
-                return error;
-            }
+        if (id >= region->first && id <= region->last) {
+            error = iommu_region_map(d, pdev, region->start, region->size);
         }
     }
-    return 0;
+    return error;
 }
 
 // How many interrupt entries a function may need.
@@ -95,11 +81,9 @@ static int amd_attach(struct domain *d, struct pci_device *pdev)
     const struct ivrs_range *range = range_of(pdev);
     uint16_t id = pci_requester_id(pdev->sbdf);
     struct iommu_device *r;
-    int error = map_regions(d, id);
+    int error = map_regions(d, pdev);
 
     if (error) {
-        log_error("IOMMU: memory that firmware keeps for " PCI_FORMAT " cannot be mapped (%d)",
-                  PCI_ARGUMENTS(pdev->sbdf), error);
         return error;
     }
     spin_lock(&amd_lock);
@@ -177,6 +161,7 @@ static bool amd_registers(unsigned int index, uint64_t *start, uint64_t *size)
 
 static const struct iommu_ops amd_ops = {
     .name = "AMD-Vi",
+    .tags = 1u << 16,
     .covers = amd_covers,
     .attach = amd_attach,
     .detach = amd_detach,
@@ -188,31 +173,6 @@ static const struct iommu_ops amd_ops = {
     .registers = amd_registers,
     .dump = amd_dump,
 };
-
-// Memory that firmware keeps for devices must not be memory that domains get.
-static int check_regions(void)
-{
-    for (unsigned int i = 0; i < amd_ivrs.region_count; i++) {
-        const struct ivrs_region *region = &amd_ivrs.regions[i];
-
-        for (unsigned int j = 0; j < boot_info.region_count; j++) {
-            const struct boot_region *r = &boot_info.regions[j];
-
-            if (r->type == BOOT_REGION_RAM && region->start < r->start + r->size &&
-                r->start < region->start + region->size) {
-                log_error("IOMMU: IVRS lies: it keeps %lx to %lx for devices, which is usable "
-                          "memory",
-                          region->start, region->start + region->size - 1);
-                return -XEN_EINVAL;
-            }
-        }
-        if (region->size > 256UL << 20) {
-            log_error("IOMMU: IVRS lies: it keeps %lu MiB for devices", region->size >> 20);
-            return -XEN_EINVAL;
-        }
-    }
-    return 0;
-}
 
 // amd_units has the same order as IVRS; what is not used has no registers.
 static int find_units(void)
@@ -288,7 +248,7 @@ int amd_iommu_init(const struct iommu_ops **ops)
     size_t length;
     const void *table = acpi_find_table("IVRS", 0, &length);
     const char *wrong;
-    int error;
+    int error = 0;
 
     if (!table) {
         return -XEN_ENODEV;
@@ -298,7 +258,9 @@ int amd_iommu_init(const struct iommu_ops **ops)
         log_error("IOMMU: ACPI table IVRS is wrong: %s", wrong);
         return -XEN_EINVAL;
     }
-    error = check_regions();
+    for (unsigned int i = 0; !error && i < amd_ivrs.region_count; i++) {
+        error = iommu_region_check("IVRS", amd_ivrs.regions[i].start, amd_ivrs.regions[i].size);
+    }
     if (!error) {
         error = find_units();
     }

@@ -14,12 +14,6 @@
 
 struct irq;
 
-// Events of one device within a second.
-struct amd_event_count {
-    uint16_t id;
-    uint32_t count;
-};
-
 struct amd_unit {
     unsigned int index;
     const struct ivrs_unit *ivrs;
@@ -37,9 +31,7 @@ struct amd_unit {
     struct irq *irq;         // NULL: the log is polled
     bool polling;
     struct timer poll;
-    ns_t window_start; // of the second in which events are counted
-    unsigned int window_events, window_said;
-    struct amd_event_count counts[8]; // of the busiest devices
+    struct fault_window window;
 };
 
 // One requester id as the IOMMU sees it: a function, or several that share an alias, or a special

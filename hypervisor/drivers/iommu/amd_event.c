@@ -15,9 +15,7 @@
 #include "amd.h"
 
 #define SECOND 1000000000L
-#define MESSAGES_A_SECOND 10u
-#define FLOOD 200u     // events of one device in a second
-#define TOO_MANY 1000u // of all together: no more interrupts
+#define TOO_MANY 1000u // events in a second: no more interrupts
 #define STOP_POLLS 100000u
 
 static const char *event_name(unsigned int code)
@@ -36,28 +34,6 @@ static const char *event_name(unsigned int code)
     };
 
     return code < ARRAY_SIZE(names) && names[code] ? names[code] : "unknown event";
-}
-
-// Who owns the device is read from the table, which unlike a struct domain never goes away.
-static void report(const struct amd_unit *unit, const struct amd_event *event)
-{
-    unsigned int code = amd_event_code(event);
-    bool write = amd_event_flags(event) & AMD_EVENT_FLAG_WRITE;
-    uint16_t id = amd_event_device(event);
-    pci_sbdf_t sbdf = PCI_SBDF(unit->ivrs->segment, id >> 8, id & 0xff);
-    int owner = amd_table_owner(id);
-    char whose[32] = "which nobody owns";
-
-    if (code == AMD_EVENT_ILLEGAL_COMMAND || code == AMD_EVENT_COMMAND_HARDWARE) {
-        log_error("IOMMU %u: %s at %lx", unit->index, event_name(code), event->q[1]);
-        return;
-    }
-    if (owner >= 0) {
-        format_string(whose, sizeof(whose), "of domain %d", owner);
-    }
-    log_warning("IOMMU %u: %s: device " PCI_FORMAT ", %s, %s address %lx", unit->index,
-                event_name(code), PCI_ARGUMENTS(sbdf), whose, write ? "write to" : "at",
-                event->q[1]);
 }
 
 static void control(struct amd_unit *unit, uint64_t set, uint64_t clear)
@@ -89,52 +65,26 @@ static void restart_log(struct amd_unit *unit)
     control(unit, AMD_CONTROL_EVENT_LOG, 0);
 }
 
-// Counts an event of a device in this second; true when it has just become a flood.
-static bool count_event(struct amd_unit *unit, uint16_t id)
-{
-    struct amd_event_count *slot = &unit->counts[0];
-
-    for (unsigned int i = 0; i < ARRAY_SIZE(unit->counts); i++) {
-        struct amd_event_count *c = &unit->counts[i];
-
-        if (c->count && c->id == id) {
-            return ++c->count == FLOOD;
-        }
-        if (c->count < slot->count) {
-            slot = c;
-        }
-    }
-    *slot = (struct amd_event_count){.id = id, .count = 1};
-    return false;
-}
-
-static void new_window(struct amd_unit *unit, ns_t t)
-{
-    if (unit->window_events > unit->window_said) {
-        log_warning("IOMMU %u: %u more events not shown", unit->index,
-                    unit->window_events - unit->window_said);
-    }
-    unit->window_start = t;
-    unit->window_events = unit->window_said = 0;
-    for (unsigned int i = 0; i < ARRAY_SIZE(unit->counts); i++) {
-        unit->counts[i].count = 0;
-    }
-}
-
 static void handle_event(struct amd_unit *unit, const struct amd_event *event)
 {
+    unsigned int code = amd_event_code(event);
     uint16_t id = amd_event_device(event);
-    bool about_device = amd_event_code(event) != AMD_EVENT_ILLEGAL_COMMAND &&
-                        amd_event_code(event) != AMD_EVENT_COMMAND_HARDWARE;
+    unsigned int flags = amd_event_flags(event);
+    struct fault fault = {
+        .what = event_name(code),
+        .access = flags & AMD_EVENT_FLAG_INTERRUPT ? "interrupt at"
+                  : flags & AMD_EVENT_FLAG_WRITE   ? "write to address"
+                                                   : "read from address",
+        .sbdf = PCI_SBDF(unit->ivrs->segment, id >> 8, id & 0xff),
+        .owner = amd_table_owner(id),
+        .address = event->q[1],
+    };
 
-    unit->window_events++;
-    if (unit->window_said < MESSAGES_A_SECOND || iommu_debug) {
-        unit->window_said++;
-        report(unit, event);
-    }
-    if (about_device && count_event(unit, id)) {
-        log_warning("IOMMU %u: device %02x:%02x.%x floods the event log: silenced", unit->index,
-                    id >> 8, PCI_DEVICE(id & 0xff), PCI_FUNCTION(id & 0xff));
+    if (code == AMD_EVENT_ILLEGAL_COMMAND || code == AMD_EVENT_COMMAND_HARDWARE) {
+        if (fault_may_be_said(&unit->window)) {
+            log_error("IOMMU %u: %s at %lx", unit->index, event_name(code), event->q[1]);
+        }
+    } else if (fault_report(&unit->window, unit->index, &fault)) {
         spin_lock(&amd_lock);
         amd_table_silence(id);
         spin_unlock(&amd_lock);
@@ -144,11 +94,8 @@ static void handle_event(struct amd_unit *unit, const struct amd_event *event)
 static void read_log(struct amd_unit *unit)
 {
     uint64_t status = amd_read(unit, AMD_REG_STATUS);
-    ns_t t = now();
 
-    if (t - unit->window_start >= SECOND) {
-        new_window(unit, t);
-    }
+    fault_window_update(&unit->window, unit->index);
     amd_write(unit, AMD_REG_STATUS, AMD_STATUS_EVENT_INTERRUPT | AMD_STATUS_WAIT_INTERRUPT);
     for (unsigned int i = 0; i < AMD_RING_ENTRIES; i++) {
         struct amd_event *slot = &unit->events[unit->event_head];
@@ -183,7 +130,7 @@ static void event_interrupt(void *data)
     struct amd_unit *unit = data;
 
     check_log(unit);
-    if (unit->window_events > TOO_MANY && !unit->polling) {
+    if (unit->window.faults > TOO_MANY && !unit->polling) {
         unit->polling = true;
         control(unit, 0, AMD_CONTROL_EVENT_INTERRUPT);
         timer_set(&unit->poll, now() + SECOND);
@@ -195,7 +142,7 @@ static void poll_log(void *data)
     struct amd_unit *unit = data;
 
     check_log(unit);
-    if (unit->irq && unit->window_events < MESSAGES_A_SECOND) {
+    if (unit->irq && fault_window_is_calm(&unit->window)) {
         unit->polling = false;
         control(unit, AMD_CONTROL_EVENT_INTERRUPT, 0);
         check_log(unit); // what came between

@@ -147,8 +147,7 @@ void amd_table_block(struct amd_unit *unit, uint16_t id)
 
 int amd_table_owner(uint16_t id)
 {
-    // Domain d has the tag d + 1; a blocking entry has none.
-    return id < table_entries ? (int)(table[id].q[1] & 0xffff) - 1 : -1;
+    return id < table_entries ? iommu_tag_owner((uint16_t)table[id].q[1]) : -1;
 }
 
 void amd_table_silence(uint16_t id)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One AMD IOMMU: its registers, its command ring, turning it on. The ring is under amd_unit.lock;
 // every use of it waits for completion before the lock is dropped, so it never fills up.
-#include <bulkhead/boot_info.h>
 #include <bulkhead/console.h>
 #include <bulkhead/errno.h>
 #include <bulkhead/heap.h>
@@ -82,14 +81,9 @@ static bool description_plausible(const struct amd_unit *unit)
     const struct ivrs_unit *ivrs = unit->ivrs;
     uint32_t header = pci_read32(unit->sbdf, ivrs->capability);
 
-    for (unsigned int i = 0; i < boot_info.region_count; i++) {
-        const struct boot_region *r = &boot_info.regions[i];
-
-        if (r->type == BOOT_REGION_RAM && ivrs->address < r->start + r->size &&
-            r->start < ivrs->address + AMD_REG_SIZE) {
-            log_error("IOMMU: IVRS lies: registers at %lx would be in memory", ivrs->address);
-            return false;
-        }
+    if (iommu_overlaps_memory(ivrs->address, AMD_REG_SIZE)) {
+        log_error("IOMMU: IVRS lies: registers at %lx would be in memory", ivrs->address);
+        return false;
     }
     if ((header & 0xff) != PCI_CAP_SECURE || (header >> 16 & 7) != 3) {
         log_error("IOMMU: IVRS lies: " PCI_FORMAT " is no IOMMU", PCI_ARGUMENTS(unit->sbdf));

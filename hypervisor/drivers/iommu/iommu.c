@@ -7,6 +7,7 @@
 #include <bulkhead/debug_key.h>
 #include <bulkhead/errno.h>
 #include <bulkhead/heap.h>
+#include <bulkhead/spinlock.h>
 #include <bulkhead/string.h>
 
 #include "iommu_private.h"
@@ -15,6 +16,10 @@ bool iommu_verbose, iommu_debug;
 
 static const struct iommu_ops *ops;
 static bool refused_off;
+
+// Which domain has which tag; 0: nobody, else the domid + 1. Under tag_lock, read without it.
+static uint16_t tags[IOMMU_MAX_TAGS];
+static struct spinlock tag_lock = SPINLOCK_INIT;
 
 static int apply_word(const char *word, size_t length)
 {
@@ -58,8 +63,11 @@ int iommu_init(void)
     }
     error = amd_iommu_init(&ops);
     if (error == -XEN_ENODEV) {
-        log_error("IOMMU: this machine has no IOMMU that Bulkhead can use (ACPI has no IVRS "
-                  "table); it is required");
+        error = intel_iommu_init(&ops);
+    }
+    if (error == -XEN_ENODEV) {
+        log_error("IOMMU: this machine has no IOMMU that Bulkhead can use (ACPI has no IVRS and no "
+                  "DMAR table); it is required");
     } else if (!error) {
         log_info("IOMMU: %s in use, with interrupt remapping", ops->name);
         debug_key_register('V', "show IOMMUs and whose devices they serve", iommu_dump);
@@ -88,6 +96,28 @@ static bool needs_no_translation(const struct pci_device *pdev)
     return pdev->class_code >> 16 == 0x06;
 }
 
+static uint16_t tag_alloc(const struct domain *d)
+{
+    uint16_t tag = 1;
+
+    spin_lock(&tag_lock);
+    while (tag < MIN(ops->tags, IOMMU_MAX_TAGS) && tags[tag]) {
+        tag++;
+    }
+    if (tag == MIN(ops->tags, IOMMU_MAX_TAGS)) {
+        tag = 0;
+    } else {
+        __atomic_store_n(&tags[tag], (uint16_t)(d->id + 1), __ATOMIC_RELAXED);
+    }
+    spin_unlock(&tag_lock);
+    return tag;
+}
+
+int iommu_tag_owner(uint16_t tag)
+{
+    return tag < IOMMU_MAX_TAGS ? (int)__atomic_load_n(&tags[tag], __ATOMIC_RELAXED) - 1 : -1;
+}
+
 static int create_domain(struct domain *d)
 {
     struct iommu_domain *domain = heap_new(struct iommu_domain);
@@ -95,7 +125,11 @@ static int create_domain(struct domain *d)
     if (!domain) {
         return -XEN_ENOMEM;
     }
-    domain->id = (uint16_t)(d->id + 1);
+    domain->id = tag_alloc(d);
+    if (!domain->id) {
+        heap_free(domain);
+        return -XEN_ENOSPC;
+    }
     __atomic_store_n(&d->arch.iommu, domain, __ATOMIC_RELEASE);
     return 0;
 }
@@ -156,6 +190,9 @@ void iommu_deassign(struct pci_device *pdev)
 
 void iommu_domain_destroy(struct domain *d)
 {
+    if (d->arch.iommu) {
+        __atomic_store_n(&tags[d->arch.iommu->id], 0, __ATOMIC_RELEASE);
+    }
     heap_free(d->arch.iommu);
     d->arch.iommu = NULL;
 }

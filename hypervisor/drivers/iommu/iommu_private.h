@@ -16,10 +16,12 @@ struct iommu_domain {
 };
 
 #define IOMMU_FLUSH_ALL (~0UL)
+#define IOMMU_MAX_TAGS 4096u // domains with devices at a time, and one
 
 // Contracts as in iommu.h; pci_device.lock is held for all that take a function.
 struct iommu_ops {
     const char *name;
+    unsigned int tags; // iommu_domain.id is below this
     bool (*covers)(const struct pci_device *pdev);
     int (*attach)(struct domain *d, struct pci_device *pdev);
     void (*detach)(struct domain *d, struct pci_device *pdev);
@@ -33,10 +35,49 @@ struct iommu_ops {
     void (*dump)(void);
 };
 
-// Finds AMD IOMMUs and sets them up: 0 and *ops, -XEN_ENODEV when there are none (silently), or
-// another error after a message.
+// Finds AMD's or Intel's IOMMUs and sets them up: 0 and *ops, -XEN_ENODEV when there are none
+// (silently), or another error after a message.
 int amd_iommu_init(const struct iommu_ops **ops);
+int intel_iommu_init(const struct iommu_ops **ops);
 
+// iommu.c
 extern bool iommu_verbose, iommu_debug;
+// The domid of the domain whose translations carry a tag; -1: nobody's. No lock.
+int iommu_tag_owner(uint16_t tag);
+
+// fault.c
+struct fault_count {
+    uint16_t id;
+    uint32_t count;
+};
+// Faults of one unit within a second.
+struct fault_window {
+    ns_t start;
+    unsigned int faults, said;
+    struct fault_count counts[8]; // of the busiest devices
+};
+struct fault {
+    const char *what;
+    const char *access; // "read from", "write to", "interrupt": the address follows
+    pci_sbdf_t sbdf;
+    int owner; // domid, or -1
+    uint64_t address;
+};
+// Before the faults that have come are read: a new second begins a new window.
+void fault_window_update(struct fault_window *w, unsigned int unit);
+bool fault_window_is_calm(const struct fault_window *w);
+// Counts a fault that concerns no device; whether it may be printed.
+bool fault_may_be_said(struct fault_window *w);
+// Counts and reports a fault; true when its device has just become one that floods the log and the
+// caller has to silence it.
+bool fault_report(struct fault_window *w, unsigned int unit, const struct fault *fault);
+
+// region.c
+bool iommu_overlaps_memory(uint64_t start, uint64_t size); // that domains get
+// At boot: 0, or -XEN_EINVAL with a message. table: who says so.
+int iommu_region_check(const char *table, uint64_t start, uint64_t size);
+// Maps firmware memory for a function of d at its own address. 0 or -errno with a message.
+int iommu_region_map(struct domain *d, const struct pci_device *pdev, uint64_t start,
+                     uint64_t size);
 
 #endif

@@ -78,6 +78,12 @@
 #define PCI_PCIE_FLAGS 2
 #define PCI_PCIE_DEVICE_CAPABILITIES 4
 #define PCI_PCIE_FLR_CAPABLE 0x10000000u
+// Kinds of PCIe functions (pci_device.pcie_type).
+#define PCI_PCIE_ROOT_PORT 4
+#define PCI_PCIE_UPSTREAM 5
+#define PCI_PCIE_DOWNSTREAM 6
+#define PCI_PCIE_TO_PCI 7
+#define PCI_PCIE_FROM_PCI 8
 
 // Capabilities that a lying list can hold at most: 48 fit between 0x40 and 0xff, and 960 extended
 // ones would need 4 bytes each; a chain that is longer is a loop.

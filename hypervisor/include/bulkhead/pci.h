@@ -132,6 +132,12 @@ struct pci_device *pci_device_next(const struct pci_device *after);
 int pci_device_add(pci_sbdf_t sbdf);
 int pci_device_remove(pci_sbdf_t sbdf); // 0 or -XEN_ENODEV
 
+// The bridge whose secondary bus a function is on; NULL: it is on a root bus.
+struct pci_device *pci_parent(const struct pci_device *pdev);
+// The requester id that an IOMMU sees for a function's transactions: its own, or that under which a
+// conventional bridge above it signs them (which then the functions behind the bridge share).
+uint16_t pci_requester_alias(const struct pci_device *pdev);
+
 // Marks a function as the hypervisor's (serial card, IOMMU): before domain 0 is built.
 void pci_hide(pci_sbdf_t sbdf);
 bool pci_is_hidden(pci_sbdf_t sbdf);

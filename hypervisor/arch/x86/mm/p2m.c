@@ -31,6 +31,14 @@
 #define MAX_RELEASE 1024u
 // Tables of a domain that goes away are freed this many at a time.
 #define DETACHED_AT_ONCE 64u
+#define CACHE_LINE 64u
+
+static struct p2m_rules rules = {.amd_fields = true};
+
+void p2m_set_rules(const struct p2m_rules *wanted)
+{
+    rules = *wanted;
+}
 
 static unsigned int order_to_level(unsigned int order)
 {
@@ -44,24 +52,41 @@ static struct page *table_page(const uint64_t *entry)
 
 static uint64_t make_table_entry(const uint64_t *table, unsigned int level)
 {
-    return (heap_mfn(table).n << PAGE_SHIFT) | ENTRY_PRESENT | ENTRY_WRITE | ENTRY_USER |
-           ENTRY_ACCESSED | ENTRY_NEXT_LEVEL(level - 1) | ENTRY_IOMMU_READ | ENTRY_IOMMU_WRITE;
+    uint64_t entry = (heap_mfn(table).n << PAGE_SHIFT) | ENTRY_PRESENT | ENTRY_WRITE | ENTRY_USER |
+                     ENTRY_ACCESSED;
+
+    if (rules.amd_fields) {
+        entry |= ENTRY_NEXT_LEVEL(level - 1) | ENTRY_IOMMU_READ | ENTRY_IOMMU_WRITE;
+    }
+    return entry;
 }
 
 static uint64_t make_leaf(mfn_t mfn, unsigned int level, bool write)
 {
-    uint64_t entry = (mfn.n << PAGE_SHIFT) | ENTRY_PRESENT | ENTRY_USER | ENTRY_ACCESSED |
-                     ENTRY_DIRTY | ENTRY_IOMMU_READ;
+    uint64_t entry =
+        (mfn.n << PAGE_SHIFT) | ENTRY_PRESENT | ENTRY_USER | ENTRY_ACCESSED | ENTRY_DIRTY;
 
     if (write) {
-        entry |= ENTRY_WRITE | ENTRY_IOMMU_WRITE;
+        entry |= ENTRY_WRITE;
+    }
+    if (rules.amd_fields) {
+        entry |= ENTRY_IOMMU_READ | (write ? ENTRY_IOMMU_WRITE : 0);
     }
     return level > 1 ? entry | ENTRY_LARGE : entry;
+}
+
+// Brings what was written to a table into memory, for an IOMMU that looks only there.
+static void write_back(const uint64_t *table, size_t size)
+{
+    for (size_t i = 0; rules.flush_lines && i < size; i += CACHE_LINE) {
+        __asm__ volatile("clflush %0" : : "m"(*((const char *)table + i)) : "memory");
+    }
 }
 
 static void store(uint64_t *entry, uint64_t value)
 {
     __atomic_store_n(entry, value, __ATOMIC_RELEASE);
+    write_back(entry, sizeof(*entry));
 }
 
 static void p2m_lock(struct p2m *p)
@@ -197,6 +222,7 @@ static uint64_t *table_alloc(struct domain *d, struct p2m *p, uint16_t entries)
     }
     table = heap_alloc_pages(0, 0);
     if (table) {
+        write_back(table, PAGE_SIZE);
         table_page(table)->used.entries = entries;
         __atomic_store_n(&p->table_pages, p->table_pages + 1, __ATOMIC_RELAXED);
     }
@@ -216,6 +242,7 @@ static int split(struct domain *d, struct p2m *p, uint64_t *entry, unsigned int 
         table[i] = make_leaf(mfn_add(mfn, (uint64_t)i << level_shift(level - 1)), level - 1,
                              *entry & ENTRY_WRITE);
     }
+    write_back(table, PAGE_SIZE);
     // Both translate alike, but a processor must not hold both sizes for one address.
     store(entry, make_table_entry(table, level));
     return 0;
@@ -401,6 +428,10 @@ static void join(struct domain *d, struct p2m *p, gfn_t gfn, unsigned int level)
         }
         store(parent, make_leaf(entry_mfn(table[0]), above, true));
         note_flush(p, GFN(gfn.n & ~((1UL << level_shift(above)) - 1)), level_shift(above));
+        // A processor that finds nothing in the emptied table looks again; a device could not.
+        if (d->arch.iommu) {
+            flush_gathered(d, p);
+        }
         begin_detaching(p);
         for (unsigned int i = 0; i < ENTRIES; i++) {
             empty_entry(&table[i]);
@@ -470,8 +501,10 @@ static int set_locked(struct domain *d, struct p2m *p, gfn_t gfn, mfn_t mfn, uns
     take_references(mfn, order, type);
     fill_entry(entry, make_leaf(mfn, level, write));
     __atomic_store_n(&p->max_gfn, MAX(p->max_gfn, gfn.n + (1UL << order) - 1), __ATOMIC_RELAXED);
-    if (old & ENTRY_PRESENT) {
+    if (old & ENTRY_PRESENT || rules.flush_new) {
         note_flush(p, gfn, order);
+    }
+    if (old & ENTRY_PRESENT) {
         drop_entry(d, p, old, level);
     } else if (type == P2M_RAM) {
         join(d, p, gfn, level);
@@ -646,6 +679,7 @@ int p2m_create(struct domain *d)
         heap_free(p);
         return -XEN_ENOMEM;
     }
+    write_back(p->root, PAGE_SIZE);
     table_page(p->root)->used.entries = 0;
     p->table_pages = 1;
     p->flush_first = ~0UL;
@@ -665,4 +699,21 @@ void p2m_free(struct domain *d)
 maddr_t p2m_root(const struct domain *d)
 {
     return heap_maddr(d->arch.p2m->root);
+}
+
+int p2m_root_of_levels(struct domain *d, unsigned int levels, maddr_t *root)
+{
+    struct p2m *p = d->arch.p2m;
+    unsigned int level = levels;
+    uint64_t *entry;
+
+    CHECK(levels == LEVELS || levels == LEVELS - 1);
+    p2m_lock(p);
+    // The entry for address 0 lies at the start of its table.
+    entry = levels == LEVELS ? p->root : find_entry(d, p, GFN(0), &level, true);
+    if (entry) {
+        *root = heap_maddr(entry);
+    }
+    p2m_unlock(d, p);
+    return entry ? 0 : -XEN_ENOMEM;
 }

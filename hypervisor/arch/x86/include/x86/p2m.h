@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Second-level tables of a domain: one 4-level radix tree that serves the processor's nested
-// paging and the AMD IOMMU alike. The operations are in bulkhead/arch/domain.h.
+// paging and the IOMMU alike. The operations are in bulkhead/arch/domain.h.
 #ifndef BULKHEAD_X86_P2M_H
 #define BULKHEAD_X86_P2M_H
 
@@ -31,6 +31,20 @@ struct p2m {
     // Of a 1 GiB leaf that p2m_release has detached: what is still to be dropped, frames.
     uint64_t leaving_first, leaving_count;
 };
+
+// What the IOMMU asks of the tables that it shares with the processor. Without a call: AMD's.
+struct p2m_rules {
+    bool amd_fields;  // next level and permissions in the bits that the processor ignores; Intel's
+                      // understands the processor's own bits and wants those clear
+    bool flush_lines; // it reads memory past the processors' caches
+    bool flush_new;   // it remembers that an entry was absent
+};
+// At boot, before the first domain.
+void p2m_set_rules(const struct p2m_rules *rules);
+
+// The table that translates the lowest 9 * levels + 12 bits of guest-physical addresses (3 or 4
+// levels), for an IOMMU that walks no more; it stays as long as the domain. 0 or -XEN_ENOMEM.
+int p2m_root_of_levels(struct domain *d, unsigned int levels, maddr_t *root);
 
 int p2m_create(struct domain *d);
 void p2m_free(struct domain *d);
