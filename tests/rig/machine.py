@@ -38,6 +38,13 @@ HYPERVISORS = {
     "xen": os.path.join(IMAGES, "xen"),
 }
 CPU = "EPYC,+svm,+npt,-monitor,-smap,-rdtscp"
+# IOMMUs by the names that scenarios use, as QEMU's -device wants them. The caching one remembers
+# absent entries and walks four levels of tables, the plain Intel one three.
+IOMMUS = {
+    "amd-iommu": "amd-iommu",
+    "intel-iommu": "intel-iommu,intremap=on",
+    "intel-iommu-caching": "intel-iommu,intremap=on,caching-mode=on,aw-bits=48",
+}
 READY = "DOM0-READY"
 SHELL_PROMPT = "dom0# "
 
@@ -113,7 +120,7 @@ class Configuration:
         command = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", self.cpu]
         command += ["-smp", str(self.cpus), "-m", str(self.memory)]
         if self.iommu:
-            command += ["-device", self.iommu]
+            command += ["-device", IOMMUS.get(self.iommu, self.iommu)]
         command += ["-nic", "none", "-display", "none", "-monitor", "none", "-no-reboot"]
         command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
         if self.icount:

@@ -108,13 +108,24 @@ def boot(request):
     return Booter(request.config, request.node.name)
 
 
+def pytest_generate_tests(metafunc):
+    """A file with MACHINES, a dictionary of settings by name, runs once on each of them."""
+    machines = getattr(metafunc.module, "MACHINES", None)
+    if machines and "dom0" in metafunc.fixturenames:
+        metafunc.parametrize("dom0", list(machines), indirect=True, scope="module")
+
+
 @pytest.fixture(scope="module")
 def dom0(request):
     """A machine at domain 0's shell, shared by the scenarios of one file.
 
-    A file says what machine it wants with a dictionary CONFIGURATION.
+    A file says what machine it wants with a dictionary CONFIGURATION; MACHINES has what differs.
     """
-    booter = Booter(request.config, request.module.__name__)
-    running = booter.to_shell(**getattr(request.module, "CONFIGURATION", {}))
+    settings = dict(getattr(request.module, "CONFIGURATION", {}))
+    name = request.module.__name__
+    if hasattr(request, "param"):
+        settings.update(request.module.MACHINES[request.param])
+        name += "-" + request.param
+    running = Booter(request.config, name).to_shell(**settings)
     yield running
     running.close()

@@ -6,6 +6,7 @@ import pytest
 from disks import DISKS, write_and_read_back
 
 CONFIGURATION = {"devices": tuple(DISKS)}
+MACHINES = {"amd-iommu": {"iommu": "amd-iommu"}, "intel-iommu": {"iommu": "intel-iommu"}}
 
 
 @pytest.mark.parametrize("kind", DISKS)

@@ -20,6 +20,16 @@
 
 extern ns_t now(void);
 
+static struct ivrs_image ivrs;
+
+// Firmware's table is as it has been built.
+static int start_with_table(void)
+{
+    fake_table = ivrs.bytes;
+    fake_table_length = ivrs.length;
+    return iommu_init();
+}
+
 static int before_each(void **state)
 {
     (void)state;
@@ -49,25 +59,25 @@ static bool blocks(uint16_t id)
 static void test_refused(void **state)
 {
     (void)state;
-    fake_ivrs.length = 0;
-    assert_int_equal(iommu_init(), -XEN_ENODEV);
+    fake_work = fake_amd_work;
+    assert_int_equal(start_with_table(), -XEN_ENODEV);
     assert_non_null(strstr(fake_log, "has no IOMMU"));
     fake_log[0] = 0;
-    ivrs_begin(&fake_ivrs);
-    assert_int_equal(iommu_init(), -XEN_EINVAL);
+    ivrs_begin(&ivrs);
+    assert_int_equal(start_with_table(), -XEN_EINVAL);
     assert_non_null(strstr(fake_log, "IVRS is wrong: it describes no IOMMU"));
     fake_log[0] = 0;
-    ivrs_begin(&fake_ivrs);
-    ivrs_unit_block(&fake_ivrs, 0x10, 0x10, 0x7f000000, 0);
-    assert_int_equal(iommu_init(), -XEN_EINVAL);
+    ivrs_begin(&ivrs);
+    ivrs_unit_block(&ivrs, 0x10, 0x10, 0x7f000000, 0);
+    assert_int_equal(start_with_table(), -XEN_EINVAL);
     assert_non_null(strstr(fake_log, "would be in memory"));
     fake_log[0] = 0;
-    ivrs_usual(&fake_ivrs);
-    assert_int_equal(iommu_init(), -XEN_EINVAL); // no capability yet
+    ivrs_usual(&ivrs);
+    assert_int_equal(start_with_table(), -XEN_EINVAL); // no capability yet
     assert_non_null(strstr(fake_log, "is no IOMMU"));
     fake_log[0] = 0;
-    ivrs_memory_block(&fake_ivrs, 0x20, 1, 0, 0, 0x1000000, 0x1000);
-    assert_int_equal(iommu_init(), -XEN_EINVAL);
+    ivrs_memory_block(&ivrs, 0x20, 1, 0, 0, 0x1000000, 0x1000);
+    assert_int_equal(start_with_table(), -XEN_EINVAL);
     assert_non_null(strstr(fake_log, "usable memory"));
     assert_false(iommu_enabled());
 }
@@ -79,12 +89,12 @@ static void test_start(void **state)
     fake_device(0x20);
     fake_device(0x108);
     fake_device(0x110);
-    ivrs_usual(&fake_ivrs);
-    ivrs_memory_block(&fake_ivrs, 0x21, 7, 0x20, 0, 0xbf000000, 0x3000);
+    ivrs_usual(&ivrs);
+    ivrs_memory_block(&ivrs, 0x21, 7, 0x20, 0, 0xbf000000, 0x3000);
     fake_config[0x40] = 0x0f;
     fake_config[0x42] = 0x03;
     fake_set_register(AMD_REG_FEATURES, AMD_FEATURE_INVALIDATE_ALL);
-    assert_int_equal(iommu_init(), 0);
+    assert_int_equal(start_with_table(), 0);
     assert_true(iommu_enabled());
     assert_true(fake_register(AMD_REG_CONTROL) & AMD_CONTROL_ENABLE);
     assert_true(fake_register(AMD_REG_CONTROL) & AMD_CONTROL_EVENT_INTERRUPT);
