@@ -371,6 +371,7 @@ static int destroy_step(struct domain *d)
         spin_lock(&d->page_lock);
         d->is_dying = true;
         spin_unlock(&d->page_lock);
+        arch_domain_quarantine(d);
         domain_claim_pages(d, 0);
         for_each_vcpu (v, d, i) {
             vcpu_timers_stop(v);

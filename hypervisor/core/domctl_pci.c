@@ -68,7 +68,13 @@ int domctl_assign_device(struct domain *d, struct xen_domctl *op)
         vpci_deassign(pdev);
         iommu_deassign(pdev);
     }
-    error = iommu_assign(d, pdev);
+    error = pci_reset(pdev);
+    if (error == -XEN_ERESTART) {
+        return error;
+    }
+    if (!error) {
+        error = iommu_assign(d, pdev);
+    }
     if (!error) {
         error = vpci_assign(d, pdev);
         if (error) {
@@ -127,13 +133,6 @@ int domctl_test_assign_device(struct domain *d, struct xen_domctl *op)
     return iommu_covers(pdev) ? 0 : -XEN_ENODEV;
 }
 
-// Conventional functions behind a bridge share one requester id, so they cannot be kept apart.
-static bool are_siblings(const struct pci_device *a, const struct pci_device *b)
-{
-    return a != b && !a->is_pcie && !b->is_pcie && a->sbdf.bus &&
-           a->sbdf.segment == b->sbdf.segment && a->sbdf.bus == b->sbdf.bus;
-}
-
 int domctl_get_device_group(struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_get_device_group *request = &op->u.get_device_group;
@@ -148,7 +147,7 @@ int domctl_get_device_group(struct domain *d, struct xen_domctl *op)
          p = pci_device_next(p)) {
         uint32_t sbdf = (uint32_t)p->sbdf.segment << 16 | pci_requester_id(p->sbdf);
 
-        if (p->removed || !are_siblings(of, p)) {
+        if (p->removed || p == of || !pci_same_group(of, p)) {
             continue;
         }
         if (copy_to_handle(request->sdev_array, request->num_sdevs, &sbdf, 1)) {

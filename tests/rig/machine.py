@@ -64,6 +64,8 @@ DEVICES = {
     ],
     # Writing 1 to its port stops the machine at that instruction.
     "pvpanic": ["-device", "pvpanic,ioport=0x505", "-action", "panic=pause"],
+    # A device whose DMA engine its driver can point anywhere.
+    "edu": ["-device", "edu,dma_mask=0xffffffffffffffff,addr=0x10"],
     "e1000e": ["-netdev", "user,id=net0", "-device", "e1000e,netdev=net0"],
 }  # fmt: skip
 

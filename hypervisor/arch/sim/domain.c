@@ -20,6 +20,11 @@ int arch_domain_create(struct domain *d, const struct xen_domctl_createdomain *c
     return sim_p2m_create(d);
 }
 
+void arch_domain_quarantine(struct domain *d)
+{
+    (void)d; // there are no devices here
+}
+
 int arch_domain_destroy(struct domain *d)
 {
     return d->arch.p2m ? p2m_release(d) : 0;

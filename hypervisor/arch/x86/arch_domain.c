@@ -51,6 +51,11 @@ int arch_domain_create(struct domain *d, const struct xen_domctl_createdomain *c
     return error ? error : cpuid_policy_create(d);
 }
 
+void arch_domain_quarantine(struct domain *d)
+{
+    vpci_domain_quarantine(d);
+}
+
 int arch_domain_destroy(struct domain *d)
 {
     if (!d->arch.p2m) {

@@ -62,6 +62,7 @@ static int device_reset(uint64_t argument)
 int64_t do_physdev_op(struct hypercall *call)
 {
     uint32_t command = (uint32_t)call->arg[0];
+    int error;
 
     if (current_domain() != domain0) {
         return -XEN_ENOSYS;
@@ -72,6 +73,7 @@ int64_t do_physdev_op(struct hypercall *call)
     case PHYSDEVOP_pci_device_reset:
         return device_reset(call->arg[1]);
     default:
-        return pci_physdev_op(command, call->arg[1]);
+        error = pci_physdev_op(command, call->arg[1]);
+        return error == -XEN_ERESTART ? (preempt_needed(), hypercall_restart(call)) : error;
     }
 }

@@ -153,9 +153,14 @@ int amd_table_owner(uint16_t id)
 void amd_table_silence(uint16_t id)
 {
     struct iommu_device *r = amd_requester_find(id);
+    const struct ivrs_range *range = ivrs_find(&amd_ivrs, 0, id);
+    struct amd_dte dte = amd_dte_blocked();
 
     if (r) {
         r->silenced = true;
         amd_table_update(r);
+    } else if (range && id < table_entries) {
+        dte.q[1] |= AMD_DTE_SUPPRESS_ALL;
+        write_entry(&amd_units[range->unit], id, &dte);
     }
 }

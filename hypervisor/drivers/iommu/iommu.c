@@ -54,6 +54,22 @@ static int parse_iommu(const char *value)
 
 CMDLINE_OPTION(iommu, .name = "iommu", .parse = parse_iommu);
 
+// Bridges and host bridges start no transactions of their own that a domain could choose.
+static bool needs_no_translation(const struct pci_device *pdev)
+{
+    return pdev->class_code >> 16 == 0x06;
+}
+
+// Until a function has an owner it does nothing on its own; the IOMMU would refuse it anyway.
+static void quarantine_all(void)
+{
+    for (struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
+        if (!p->hidden && !needs_no_translation(p)) {
+            pci_stop_dma(p);
+        }
+    }
+}
+
 int iommu_init(void)
 {
     int error;
@@ -70,6 +86,7 @@ int iommu_init(void)
                   "DMAR table); it is required");
     } else if (!error) {
         log_info("IOMMU: %s in use, with interrupt remapping", ops->name);
+        quarantine_all();
         debug_key_register('V', "show IOMMUs and whose devices they serve", iommu_dump);
     }
     return error;
@@ -88,12 +105,6 @@ bool iommu_covers(const struct pci_device *pdev)
 bool iommu_registers(unsigned int index, uint64_t *start, uint64_t *size)
 {
     return ops && ops->registers(index, start, size);
-}
-
-// Bridges and host bridges start no transactions of their own that a domain could choose.
-static bool needs_no_translation(const struct pci_device *pdev)
-{
-    return pdev->class_code >> 16 == 0x06;
 }
 
 static uint16_t tag_alloc(const struct domain *d)
@@ -134,13 +145,33 @@ static int create_domain(struct domain *d)
     return 0;
 }
 
+// Whether somebody else has a function that this one could reach past the IOMMU; a message names
+// it. Bridges are nobody's in that sense. Owners change while domctl_lock is held, or at boot.
+static bool group_is_divided(const struct domain *d, const struct pci_device *pdev)
+{
+    if (needs_no_translation(pdev)) {
+        return false;
+    }
+    for (const struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
+        if (p->owner && p->owner != d && !p->removed && !needs_no_translation(p) &&
+            pci_same_group(p, pdev)) {
+            log_warning("IOMMU: " PCI_FORMAT " cannot be given to domain %u: it could reach " PCI_FORMAT
+                        ", which domain %u has, past the IOMMU; they have to go together",
+                        PCI_ARGUMENTS(pdev->sbdf), d->id, PCI_ARGUMENTS(p->sbdf), p->owner->id);
+            return true;
+        }
+    }
+    return false;
+}
+
 static int assign_locked(struct domain *d, struct pci_device *pdev)
 {
     int error;
 
-    if (pdev->hidden || pdev->owner) {
+    if (pdev->hidden || pdev->owner || group_is_divided(d, pdev)) {
         return -XEN_EBUSY;
     }
+    pdev->used = true;
     if (!iommu_covers(pdev)) {
         if (!needs_no_translation(pdev)) {
             return -XEN_ENODEV;

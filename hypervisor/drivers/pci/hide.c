@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The option hide=[SEGMENT:]BUS:DEVICE.FUNCTION[,...]: functions that no domain ever gets or sees.
+// The option hide=[SEGMENT:]BUS:DEVICE.FUNCTION[,...] or hide=all: functions that domain 0 never
+// sees. Other domains can get them.
 // A small table, filled while the command line is parsed and only read afterwards.
 #include <bulkhead/cmdline.h>
 #include <bulkhead/console.h>
@@ -12,6 +13,7 @@
 
 static pci_sbdf_t hidden[MAX_HIDDEN];
 static unsigned int hidden_count;
+static bool all_hidden;
 
 bool pci_parse_sbdf(const char *text, const char **end, pci_sbdf_t *out)
 {
@@ -47,6 +49,10 @@ static int parse_hide(const char *value)
 {
     const char *p = value;
 
+    if (!strcmp(value, "all")) {
+        all_hidden = true;
+        return 0;
+    }
     for (;;) {
         pci_sbdf_t sbdf;
 
@@ -72,7 +78,7 @@ bool pci_hide_option_has(pci_sbdf_t sbdf)
             return true;
         }
     }
-    return false;
+    return all_hidden;
 }
 
 void pci_hide_option_check(void)

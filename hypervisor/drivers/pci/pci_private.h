@@ -26,6 +26,7 @@
 #define PCI_HEADER_MULTI 0x80u
 #define PCI_HEADER_FUNCTION 0
 #define PCI_HEADER_BRIDGE 1
+#define PCI_BASE_CLASS_BRIDGE 0x06u
 #define PCI_CLASS_BRIDGE_PCI 0x0604u
 #define PCI_CLASS_BRIDGE_HOST 0x0600u
 #define PCI_CLASS_IOMMU 0x0806u
@@ -54,6 +55,11 @@
 #define PCI_EXT_REBAR 0x15
 #define PCI_EXT_PASID 0x1b
 #define PCI_EXT_VF_REBAR 0x24
+
+#define PCI_ACS_CAPABILITIES 4
+#define PCI_ACS_CONTROL 6
+// Source validation, request and completion redirect, upstream forwarding.
+#define PCI_ACS_WANTED 0x001du
 
 #define PCI_MSI_CONTROL 2
 #define PCI_MSI_ENABLE 0x0001u

@@ -12,6 +12,7 @@ int pci_device_add(pci_sbdf_t sbdf)
 {
     struct pci_device *pdev = pci_device_discover(sbdf);
     bool returned;
+    int error;
 
     if (!pdev) {
         return -XEN_ENODEV;
@@ -23,10 +24,11 @@ int pci_device_add(pci_sbdf_t sbdf)
     if (pdev->removed) {
         return -XEN_ENODEV;
     }
-    if (pdev->hidden || pdev->owner || !domain0) {
+    if (pdev->hidden || pdev->withheld || pdev->owner || !domain0) {
         return 0;
     }
-    return vpci_give_to_hardware_domain(domain0, pdev);
+    error = pci_reset(pdev);
+    return error ? error : vpci_give_to_hardware_domain(domain0, pdev);
 }
 
 int pci_device_remove(pci_sbdf_t sbdf)
@@ -135,9 +137,10 @@ void pci_dump(void)
         spin_unlock(&p->lock);
         log_info("PCI: " PCI_FORMAT " %04x:%04x class %06x, %s%s", PCI_ARGUMENTS(p->sbdf),
                  p->vendor, p->device, p->class_code, whose,
-                 p->hidden    ? ", hidden"
-                 : p->removed ? ", gone"
-                              : "");
+                 p->hidden     ? ", the hypervisor's own"
+                 : p->removed  ? ", gone"
+                 : p->withheld ? ", withheld from domain 0"
+                               : "");
         vpci_dump(p);
     }
 }

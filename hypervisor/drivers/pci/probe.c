@@ -217,6 +217,7 @@ bool pci_probe(struct pci_device *pdev)
         pdev->secondary = pci_read8(sbdf, PCI_BRIDGE_BUSES + 1);
         pdev->subordinate = pci_read8(sbdf, PCI_BRIDGE_BUSES + 2);
     }
+    pdev->used = pci_read16(sbdf, PCI_COMMAND) & PCI_COMMAND_MASTER;
     pdev->is_iommu = pdev->class_code >> 8 == PCI_CLASS_IOMMU;
     read_capabilities(pdev);
     read_resources(pdev);

@@ -75,10 +75,12 @@ static struct pci_device *discover(pci_sbdf_t sbdf, int *error)
         *error = -XEN_ENODEV;
         return NULL;
     }
-    pdev->hidden = pdev->is_iommu || pci_hide_option_has(sbdf);
+    pci_isolate(pdev);
+    pdev->hidden = pdev->is_iommu;
+    pdev->withheld = pci_hide_option_has(sbdf);
     link_device(pdev);
     log_debug("PCI: " PCI_FORMAT " %04x:%04x class %06x%s", PCI_ARGUMENTS(sbdf), pdev->vendor,
-              pdev->device, pdev->class_code, pdev->hidden ? " (hidden)" : "");
+              pdev->device, pdev->class_code, pdev->hidden || pdev->withheld ? " (hidden)" : "");
     return pdev;
 }
 
@@ -195,5 +197,5 @@ bool pci_is_hidden(pci_sbdf_t sbdf)
 {
     const struct pci_device *pdev = pci_device_find(sbdf);
 
-    return pdev ? pdev->hidden : pci_hide_option_has(sbdf);
+    return pdev ? pdev->hidden || pdev->withheld : pci_hide_option_has(sbdf);
 }

@@ -262,6 +262,16 @@ void vpci_deassign(struct pci_device *pdev)
     spin_unlock(&pdev->lock);
 }
 
+void vpci_domain_quarantine(struct domain *d)
+{
+    for (struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
+        if (p->owner == d) {
+            vpci_deassign(p);
+            iommu_deassign(p);
+        }
+    }
+}
+
 void vpci_domain_destroy(struct domain *d)
 {
     struct vpci *vpci = d->arch.vpci;
@@ -269,12 +279,7 @@ void vpci_domain_destroy(struct domain *d)
     if (!vpci) {
         return;
     }
-    for (struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
-        if (p->owner == d) {
-            vpci_deassign(p);
-            iommu_deassign(p);
-        }
-    }
+    vpci_domain_quarantine(d);
     io_handler_remove(&vpci->ports);
     for (unsigned int i = 0; i < vpci->ecam_count; i++) {
         io_handler_remove(&vpci->ecam[i].handler);
@@ -309,7 +314,7 @@ int vpci_assign_hardware_domain(struct domain *d)
         return error;
     }
     for (struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
-        if (p->hidden) {
+        if (p->hidden || p->withheld) {
             kept++;
         } else if (vpci_give_to_hardware_domain(d, p) == 0) {
             given++;

@@ -23,7 +23,7 @@ static bool mapping_allowed(const struct vpci_device *v, uint64_t first, uint64_
 {
     const char *what = count > MAX_BAR_FRAMES
                            ? "they are too many"
-                           : vpci_forbidden_memory(first << PAGE_SHIFT, count << PAGE_SHIFT);
+                           : vpci_forbidden_memory(v->domain, first << PAGE_SHIFT, count << PAGE_SHIFT);
 
     if (what) {
         log_warning("vPCI: " PCI_FORMAT " of domain %u: frames %lx to %lx are not mapped: %s",

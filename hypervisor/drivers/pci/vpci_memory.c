@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which physical addresses a BAR may be at. A domain that owns devices chooses their addresses, so
-// it must not find memory there, or the hypervisor's devices, or hidden functions. Reads only what
-// is fixed after boot.
+// it must not find memory there, or the hypervisor's devices, or functions that are not its own.
+// Reads what is fixed after boot, and owners, which change while nobody uses the function.
 #include <bulkhead/acpi.h>
 #include <bulkhead/boot_info.h>
 #include <bulkhead/rangeset.h>
@@ -66,10 +66,17 @@ static bool is_memory(const struct pci_bar *bar)
     return bar->type == PCI_BAR_MEMORY32 || bar->type == PCI_BAR_MEMORY64;
 }
 
-static bool in_hidden_function(uint64_t start, uint64_t size)
+// What nobody owns yet is domain 0's to come, unless it is withheld.
+static bool is_other(const struct domain *d, const struct pci_device *p)
+{
+    return p->owner != d && !p->removed &&
+           (p->hidden || p->withheld || p->owner || !d->privileged);
+}
+
+static bool in_other_function(const struct domain *d, uint64_t start, uint64_t size)
 {
     for (const struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
-        for (unsigned int i = 0; p->hidden && i < PCI_MAX_BARS; i++) {
+        for (unsigned int i = 0; is_other(d, p) && i < PCI_MAX_BARS; i++) {
             if (is_memory(&p->bars[i]) &&
                 ranges_overlap(start, size, p->bars[i].address, p->bars[i].size)) {
                 return true;
@@ -79,7 +86,7 @@ static bool in_hidden_function(uint64_t start, uint64_t size)
     return false;
 }
 
-const char *vpci_forbidden_memory(uint64_t start, uint64_t size)
+const char *vpci_forbidden_memory(const struct domain *d, uint64_t start, uint64_t size)
 {
     bool hpet =
         acpi_info.hpet_address && ranges_overlap(start, size, acpi_info.hpet_address, PAGE_SIZE);
@@ -89,7 +96,7 @@ const char *vpci_forbidden_memory(uint64_t start, uint64_t size)
            : in_ecam(start, size)                 ? "configuration space is there"
            : in_iommu(start, size)                ? "an IOMMU is there"
            : hpet                                 ? "the HPET is there"
-           : in_hidden_function(start, size)      ? "a hidden function is there"
+           : in_other_function(d, start, size)    ? "a function that is not the domain's is there"
                                                   : NULL;
 }
 
@@ -123,7 +130,7 @@ int vpci_deny_resources(struct domain *d)
         error = deny(d->io_memory, start, size, PAGE_SHIFT);
     }
     for (const struct pci_device *p = pci_device_next(NULL); p && !error; p = pci_device_next(p)) {
-        error = p->hidden ? deny_function(d, p) : 0;
+        error = p->hidden || p->withheld ? deny_function(d, p) : 0;
     }
     return error ? error : domain_update_ports(d);
 }

@@ -114,8 +114,8 @@ void vpci_device_write(struct vpci_device *v, unsigned int offset, unsigned int 
                        uint32_t value);
 
 // vpci_memory.c
-// What a BAR must not cover, in words, if start to start + size does; else NULL.
-const char *vpci_forbidden_memory(uint64_t start, uint64_t size);
+// What a BAR of d must not cover, in words, if start to start + size does; else NULL.
+const char *vpci_forbidden_memory(const struct domain *d, uint64_t start, uint64_t size);
 // Takes the registers and ports of IOMMUs and hidden functions from what the domain may touch. 0 or
 // -XEN_ENOMEM.
 int vpci_deny_resources(struct domain *d);

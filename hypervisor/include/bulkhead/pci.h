@@ -61,6 +61,13 @@ struct pci_bar {
     uint64_t size;    // bytes, a power of two; 0: none
 };
 
+// Progress of a reset, and in words what was tried (reset.c).
+struct pci_reset {
+    uint8_t stage, method;
+    ns_t until;
+    char tried[256];
+};
+
 struct pci_device {
     struct pci_device *next;      // in the list of all functions
     struct pci_device *hash_next; // functions whose addresses share a bucket
@@ -79,7 +86,8 @@ struct pci_device {
     uint16_t msix_count; // entries of the MSI-X table
     struct pci_bar bars[PCI_MAX_BARS];
     struct pci_bar rom;
-    bool hidden;   // by hide=, or the hypervisor's own: no domain ever gets or sees it
+    bool hidden;   // the hypervisor's own: no domain ever gets or sees it
+    bool withheld; // by hide=: domain 0 never sees it, but other domains can get it
     bool removed;  // reported gone; comes back by pci_device_add
     bool is_iommu; // an IOMMU's own function: hidden
 
@@ -87,6 +95,8 @@ struct pci_device {
     struct domain *owner; // NULL: nobody, quarantined
     struct vpci_device *vpci;
     struct iommu_device *iommu;
+    bool used; // since it was last reset somebody could order it about: firmware, or an owner
+    struct pci_reset reset;
 };
 
 // Configuration space of one function. offset is a multiple of size; size is 1, 2 or 4; offset
@@ -127,8 +137,9 @@ struct pci_device *pci_device_find(pci_sbdf_t sbdf);
 // All functions in the order in which they were found; NULL to begin, NULL at the end.
 struct pci_device *pci_device_next(const struct pci_device *after);
 // A function that domain 0 found or says is there (PHYSDEVOP_pci_device_add): given to domain 0
-// unless it is hidden. 0; -XEN_ENODEV when configuration space shows nothing or no IOMMU
-// translates for it; errors of vpci_assign.
+// unless it is hidden or withheld. What somebody has used is reset first. 0; -XEN_ENODEV when
+// configuration space shows nothing or no IOMMU translates for it; errors of pci_reset (also
+// -XEN_ERESTART) and vpci_assign.
 int pci_device_add(pci_sbdf_t sbdf);
 int pci_device_remove(pci_sbdf_t sbdf); // 0 or -XEN_ENODEV
 
@@ -138,9 +149,25 @@ struct pci_device *pci_parent(const struct pci_device *pdev);
 // conventional bridge above it signs them (which then the functions behind the bridge share).
 uint16_t pci_requester_alias(const struct pci_device *pdev);
 
+// Whether two functions can reach one another without passing the IOMMU (or are one and the same).
+bool pci_same_group(const struct pci_device *a, const struct pci_device *b);
+// Turns on what a function has against that. At boot, or when it is found.
+void pci_isolate(struct pci_device *pdev);
+
+// Turns bus mastering off. The function's lock is held, or it is boot.
+void pci_stop_dma(struct pci_device *pdev);
+// Turns off what a function could do on its own: bus mastering, decode, INTx. Bridges are left alone.
+// The function's lock is held, or it is boot.
+void pci_quiesce(struct pci_device *pdev);
+// Makes sure that a function that nobody owns is in the state of power-on, and quiet. Takes up to
+// seconds: -XEN_ERESTART when there is more to wait for and the caller has to call again. 0;
+// -XEN_EBUSY: somebody owns it; -XEN_EIO: no method worked, and a message says which were tried and
+// why each failed. A function that nobody has used since power-on needs no reset.
+int pci_reset(struct pci_device *pdev);
+
 // Marks a function as the hypervisor's (serial card, IOMMU): before domain 0 is built.
 void pci_hide(pci_sbdf_t sbdf);
-bool pci_is_hidden(pci_sbdf_t sbdf);
+bool pci_is_hidden(pci_sbdf_t sbdf); // from domain 0, whatever the reason
 
 // The PHYSDEVOP_* commands about PCI. argument is the guest's pointer. The caller has checked that
 // the current domain is the hardware domain. -XEN_ENOSYS for commands that are not about PCI.

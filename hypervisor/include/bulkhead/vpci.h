@@ -16,7 +16,9 @@ struct vcpu;
 // Gives a domain an empty virtual PCI bus: registers its I/O handlers. While the domain is built.
 // 0 or -XEN_ENOMEM. For domain 0 ECAM windows are those of the machine (pci_ecam).
 int vpci_domain_init(struct domain *d);
-// Takes all functions back (quarantined) and frees everything. No vcpu of d runs. NULL-safe.
+// Takes all functions back: they reach nothing from then on. No vcpu of d runs.
+void vpci_domain_quarantine(struct domain *d);
+// The same, and frees everything. No vcpu of d runs. NULL-safe.
 void vpci_domain_destroy(struct domain *d);
 
 // Shows a function to d at the same address as on the machine; BARs that decode are mapped. The

@@ -159,6 +159,17 @@ struct pci_device *pci_device_next(const struct pci_device *after)
     return next < ARRAY_SIZE(functions) ? &functions[next] : NULL;
 }
 
+// The last function cannot be reset.
+int pci_reset(struct pci_device *pdev)
+{
+    return pdev == &functions[3] ? -XEN_EIO : 0;
+}
+
+bool pci_same_group(const struct pci_device *a, const struct pci_device *b)
+{
+    return a == b || (a->sbdf.bus && a->sbdf.bus == b->sbdf.bus);
+}
+
 int arch_domctl(struct domain *d, struct xen_domctl *op, bool *copy_back)
 {
     (void)d;

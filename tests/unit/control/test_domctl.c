@@ -450,6 +450,9 @@ static void devices_change_hands(void **state)
     request->u.pci.machine_sbdf = 1; // cannot be shown: ends in quarantine
     assert_int_equal(control_domctl(XEN_DOMCTL_assign_device, d->id, &op), -XEN_EBUSY);
     assert_int_equal(control_domctl(XEN_DOMCTL_deassign_device, d->id, &op), -XEN_ENODEV);
+    request->u.pci.machine_sbdf = 0x108; // cannot be reset: stays there
+    assert_int_equal(control_domctl(XEN_DOMCTL_assign_device, d->id, &op), -XEN_EIO);
+    assert_int_equal(control_domctl(XEN_DOMCTL_deassign_device, d->id, &op), -XEN_ENODEV);
     request->u.pci.machine_sbdf = 0x00ff00;
     assert_int_equal(control_domctl(XEN_DOMCTL_assign_device, d->id, &op), -XEN_ENODEV);
     request->dev = XEN_DOMCTL_DEV_DT;

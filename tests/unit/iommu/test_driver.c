@@ -264,6 +264,13 @@ static void test_flood(void **state)
     assert_non_null(strstr(fake_log, "floods the event log: silenced"));
     assert_int_equal(fake_dte(0x18)->q[1] >> 34 & 1, 1);
     assert_true(strlen(fake_log) < 3000); // not one line each
+    // One that nobody owns, too.
+    for (unsigned int i = 0; i < 250; i++) {
+        fake_log_event(2UL << 60 | 0x21, 0x1000 * i);
+    }
+    fake_interrupt();
+    assert_int_equal(fake_dte(0x21)->q[1] >> 34 & 1, 1);
+    assert_int_equal(fake_dte(0x21)->q[0], amd_dte_blocked().q[0]);
     pass_a_second();
     fake_log_event(2UL << 60 | 0x20, 0);
     fake_interrupt();

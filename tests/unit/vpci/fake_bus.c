@@ -9,12 +9,14 @@
 
 struct fake_function fake_functions[FAKE_FUNCTIONS];
 uint8_t *fake_memory;
+void (*fake_on_write)(struct fake_function *f, unsigned int offset, uint32_t value);
 struct pci_ecam pci_ecam[PCI_MAX_ECAM];
 unsigned int pci_ecam_count;
 
 void fake_bus_reset(void)
 {
     memset(fake_functions, 0, sizeof(fake_functions));
+    fake_on_write = NULL;
     if (!fake_memory) {
         fake_memory = calloc(1, FAKE_MEMORY_SIZE);
     }
@@ -69,6 +71,9 @@ void pci_config_write(pci_sbdf_t sbdf, unsigned int offset, unsigned int size, u
 
         *to = (uint8_t)((*to & ~mask) | (byte & mask));
         *to &= (uint8_t) ~(byte & f->clears[offset + i]);
+    }
+    if (fake_on_write) {
+        fake_on_write(f, offset, value);
     }
 }
 

@@ -14,8 +14,10 @@ struct fake_function {
     unsigned int writes; // that reached the hardware
 };
 
-#define FAKE_FUNCTIONS 16u
+#define FAKE_FUNCTIONS 24u
 extern struct fake_function fake_functions[FAKE_FUNCTIONS];
+// Called after each write, if set: what the device makes of it.
+extern void (*fake_on_write)(struct fake_function *f, unsigned int offset, uint32_t value);
 
 // Device memory at FAKE_MEMORY_START: what hv_ioremap gives a pointer into.
 #define FAKE_MEMORY_START 0xe0000000UL

@@ -16,6 +16,8 @@ struct vcpu_guest_context;
 
 int arch_domain_check_config(const struct xen_domctl_createdomain *config); // 0 or -EINVAL
 int arch_domain_create(struct domain *d, const struct xen_domctl_createdomain *config);
+// The domain is dying and no vcpu of it runs: its devices reach nothing any more on return.
+void arch_domain_quarantine(struct domain *d);
 int arch_domain_destroy(struct domain *d); // preemptible: 0 or -ERESTART; frees guest memory too
 void arch_domain_free(struct domain *d);
 int arch_vcpu_create(struct vcpu *v);
