@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Orders DMA of QEMU's device "edu" from Linux user space, to any address: what a hostile owner of a
-// device would do. Runs as root in the domain that owns the device; prints one line and exits 0 when
-// the device has done what it was told (which says nothing about whether it got through).
-//   edu_dma FUNCTION self            through the device from one page of ours to another: same bytes?
-//   edu_dma FUNCTION read ADDRESS    into the device's buffer; prints the first 8 bytes that came
-//   edu_dma FUNCTION write ADDRESS   8 bytes of 0xa5 from the buffer
-//   edu_dma FUNCTION message ADDRESS DATA   4 bytes, as a message-signalled interrupt has
-// FUNCTION is the name in /sys/bus/pci/devices. Addresses are hexadecimal and the domain's physical.
-// Memory: one mapping of BAR 0, two locked pages. Waiting for the device is bounded.
+// Orders DMA of QEMU's device "edu" from Linux user space, to any address: what a hostile owner of
+// a device would do. Runs as root in the domain that owns the device; prints one line and exits 0
+// when the device has done what it was told (which says nothing about whether it got through).
+//   edu_dma FUNCTION self            through the device from one page of ours to another: same
+//   bytes? edu_dma FUNCTION read ADDRESS    into the device's buffer; prints the first 8 bytes that
+//   came edu_dma FUNCTION write ADDRESS   8 bytes of 0xa5 from the buffer edu_dma FUNCTION message
+//   ADDRESS DATA   4 bytes, as a message-signalled interrupt has
+// FUNCTION is the name in /sys/bus/pci/devices. Addresses are hexadecimal and the domain's
+// physical. Memory: one mapping of BAR 0, two locked pages. Waiting for the device is bounded.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
@@ -195,6 +195,7 @@ int main(int argc, char **argv)
         printf("message %llx: done\n", (unsigned long long)address);
         return 0;
     }
-    fprintf(stderr, "usage: edu_dma FUNCTION self|read ADDRESS|write ADDRESS|message ADDRESS DATA\n");
+    fprintf(stderr,
+            "usage: edu_dma FUNCTION self|read ADDRESS|write ADDRESS|message ADDRESS DATA\n");
     return 2;
 }

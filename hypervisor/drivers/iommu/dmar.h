@@ -25,10 +25,10 @@ enum dmar_scope_type {
 
 // One device: from start_bus through `depth` devices and functions, the last being the device.
 struct dmar_scope {
-    uint8_t type; // enum dmar_scope_type
+    uint8_t type;   // enum dmar_scope_type
     uint8_t handle; // I/O APIC id or HPET number
     uint8_t start_bus;
-    uint8_t depth; // 1 to DMAR_MAX_PATH
+    uint8_t depth;               // 1 to DMAR_MAX_PATH
     uint8_t path[DMAR_MAX_PATH]; // device << 3 | function
 };
 

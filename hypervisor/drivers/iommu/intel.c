@@ -118,8 +118,7 @@ static void intel_flush(const struct iommu_domain *domain, uint64_t first, uint6
 {
     for (unsigned int i = 0; i < intel_dmar.unit_count; i++) {
         if (__atomic_load_n(&domain->unit_functions[i], __ATOMIC_SEQ_CST)) {
-            struct intel_entry flush =
-                flush_descriptor(&intel_units[i], domain->id, first, count);
+            struct intel_entry flush = flush_descriptor(&intel_units[i], domain->id, first, count);
 
             intel_run(&intel_units[i], &flush, 1);
         }

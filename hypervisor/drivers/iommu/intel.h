@@ -28,9 +28,9 @@ struct intel_unit {
     struct spinlock lock;
     struct intel_entry *queue;
     unsigned int queue_tail;
-    volatile uint32_t *completion; // where waits store
-    uint32_t completions;          // value of the last one sent
-    struct intel_entry *root;      // by bus
+    volatile uint32_t *completion;               // where waits store
+    uint32_t completions;                        // value of the last one sent
+    struct intel_entry *root;                    // by bus
     struct intel_entry *contexts[INTEL_ENTRIES]; // by bus, then devfn; NULL: none yet
     struct intel_entry *interrupts;
     uint64_t used[INTEL_IRT_ENTRIES / 64]; // entries of it
@@ -60,7 +60,7 @@ extern bool intel_wide; // interrupts have 32-bit destinations
 // intel_unit.c
 uint32_t intel_read(const struct intel_unit *unit, unsigned int offset);
 void intel_write(const struct intel_unit *unit, unsigned int offset, uint32_t value);
-int intel_unit_init(struct intel_unit *unit); // maps, checks, makes tables; 0 or -errno, message
+int intel_unit_init(struct intel_unit *unit);   // maps, checks, makes tables; 0 or -errno, message
 int intel_unit_enable(struct intel_unit *unit); // all DMA blocked; 0 or -XEN_EIO with a message
 // Runs the descriptors and returns when they have been completed; an IOMMU that does not do so
 // within a second stops the machine. Count at most 16.
@@ -82,7 +82,7 @@ struct iommu_device *intel_requester(const struct pci_device *pdev, struct intel
 void intel_context_update(struct iommu_device *requester);
 void intel_context_block(struct intel_unit *unit, uint16_t id, uint16_t domain);
 int intel_context_owner(const struct intel_unit *unit, uint16_t id); // domid or -1. No lock
-void intel_context_silence(struct intel_unit *unit, uint16_t id); // its faults are not recorded
+void intel_context_silence(struct intel_unit *unit, uint16_t id);    // its faults are not recorded
 
 // intel_interrupt.c. intel_lock is taken inside.
 int intel_irq_alloc(struct pci_device *pdev, unsigned int count);

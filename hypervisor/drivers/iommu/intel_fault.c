@@ -14,9 +14,9 @@
 #include "intel.h"
 
 #define SECOND 1000000000L
-#define TOO_MANY 1000u    // faults in a second: no more interrupts
-#define PASSES 64u        // over all records in one go
-#define INDEX_SHIFT 48    // of an interrupt's entry in a record's address
+#define TOO_MANY 1000u // faults in a second: no more interrupts
+#define PASSES 64u     // over all records in one go
+#define INDEX_SHIFT 48 // of an interrupt's entry in a record's address
 
 static const char *reason_name(unsigned int reason)
 {
@@ -53,9 +53,9 @@ static void handle_record(struct intel_unit *unit, uint64_t low, uint64_t high)
     uint16_t id = (uint16_t)high;
     struct fault fault = {
         .what = reason_name(reason),
-        .access = interrupt          ? "interrupt entry"
+        .access = interrupt        ? "interrupt entry"
                   : high >> 62 & 1 ? "read from address"
-                                     : "write to address",
+                                   : "write to address",
         .sbdf = PCI_SBDF(unit->dmar->segment, id >> 8, id & 0xff),
         .owner = intel_context_owner(unit, id),
         .address = interrupt ? low >> INDEX_SHIFT : low & ~(PAGE_SIZE - 1),

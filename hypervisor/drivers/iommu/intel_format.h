@@ -73,10 +73,10 @@ static inline unsigned int intel_cap_mask_order(uint64_t cap)
 #define INTEL_FAULT_OVERFLOW (1u << 0)
 #define INTEL_FAULT_PENDING (1u << 1)
 #define INTEL_FAULT_QUEUE (1u << 4)
-#define INTEL_FAULT_ALL 0xf1u          // the write-one-to-clear bits
-#define INTEL_FAULT_MASK (1u << 31)    // fault event control
-#define INTEL_RECORD_VALID (1u << 31)  // in a record's last 32 bits
-#define INTEL_REASON_INTERRUPT 0x20u   // reasons from here on concern interrupts
+#define INTEL_FAULT_ALL 0xf1u         // the write-one-to-clear bits
+#define INTEL_FAULT_MASK (1u << 31)   // fault event control
+#define INTEL_RECORD_VALID (1u << 31) // in a record's last 32 bits
+#define INTEL_REASON_INTERRUPT 0x20u  // reasons from here on concern interrupts
 
 // Root and context entries (9.1, 9.3).
 struct intel_entry {
@@ -88,8 +88,7 @@ struct intel_entry {
 
 static inline struct intel_entry intel_context(maddr_t table, unsigned int levels, uint16_t domain)
 {
-    return (struct intel_entry){
-        {table.a | INTEL_PRESENT, (levels - 2) | (uint64_t)domain << 8}};
+    return (struct intel_entry){{table.a | INTEL_PRESENT, (levels - 2) | (uint64_t)domain << 8}};
 }
 static inline uint16_t intel_context_domain(const struct intel_entry *e)
 {
@@ -153,8 +152,7 @@ static inline struct intel_entry intel_forget_domain(uint16_t domain)
 static inline struct intel_entry intel_forget_pages(uint16_t domain, uint64_t frame,
                                                     unsigned int order)
 {
-    return (struct intel_entry){
-        {2 | 3 << 4 | (uint64_t)domain << 16, frame << 12 | order}};
+    return (struct intel_entry){{2 | 3 << 4 | (uint64_t)domain << 16, frame << 12 | order}};
 }
 static inline struct intel_entry intel_forget_interrupts(void)
 {

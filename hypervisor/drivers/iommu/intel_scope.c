@@ -37,9 +37,9 @@ bool intel_scope_matches(const struct dmar_scope *scope, uint16_t segment,
     if (!named) {
         return false;
     }
-    return named == pdev || (scope->type == DMAR_SCOPE_BRIDGE && named->secondary &&
-                             pdev->sbdf.bus >= named->secondary &&
-                             pdev->sbdf.bus <= named->subordinate);
+    return named == pdev ||
+           (scope->type == DMAR_SCOPE_BRIDGE && named->secondary &&
+            pdev->sbdf.bus >= named->secondary && pdev->sbdf.bus <= named->subordinate);
 }
 
 static bool names(const struct dmar_unit *unit, const struct pci_device *pdev)

@@ -55,8 +55,7 @@ static bool command(const struct intel_unit *unit, uint32_t bit, bool on)
     uint32_t lasting = intel_read(unit, INTEL_REG_STATUS) & INTEL_LASTING & ~bit;
 
     intel_write(unit, INTEL_REG_COMMAND, on ? lasting | bit : lasting);
-    return wait_for(unit, INTEL_REG_STATUS, bit,
-                    on && bit != INTEL_WRITE_BUFFER ? bit : 0);
+    return wait_for(unit, INTEL_REG_STATUS, bit, on && bit != INTEL_WRITE_BUFFER ? bit : 0);
 }
 
 static void put(struct intel_unit *unit, struct intel_entry descriptor)
@@ -191,9 +190,8 @@ int intel_unit_init(struct intel_unit *unit)
     if (error) {
         return error;
     }
-    unit->records =
-        hv_ioremap(MADDR(address + intel_cap_record_offset(unit->cap)),
-                   intel_cap_records(unit->cap) * sizeof(struct intel_entry));
+    unit->records = hv_ioremap(MADDR(address + intel_cap_record_offset(unit->cap)),
+                               intel_cap_records(unit->cap) * sizeof(struct intel_entry));
     not_coherent = not_coherent || !(unit->ecap & INTEL_ECAP_COHERENT);
     if (iommu_verbose) {
         log_info("IOMMU %u: registers at %lx, capabilities %lx %lx, %u levels%s", unit->index,

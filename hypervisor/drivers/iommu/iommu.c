@@ -155,7 +155,8 @@ static bool group_is_divided(const struct domain *d, const struct pci_device *pd
     for (const struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
         if (p->owner && p->owner != d && !p->removed && !needs_no_translation(p) &&
             pci_same_group(p, pdev)) {
-            log_warning("IOMMU: " PCI_FORMAT " cannot be given to domain %u: it could reach " PCI_FORMAT
+            log_warning("IOMMU: " PCI_FORMAT
+                        " cannot be given to domain %u: it could reach " PCI_FORMAT
                         ", which domain %u has, past the IOMMU; they have to go together",
                         PCI_ARGUMENTS(pdev->sbdf), d->id, PCI_ARGUMENTS(p->sbdf), p->owner->id);
             return true;

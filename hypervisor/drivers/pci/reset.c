@@ -144,8 +144,7 @@ static const char *slot_obstacle(const struct pci_device *pdev)
     if (obstacle) {
         return obstacle;
     }
-    if (!port->pcie ||
-        !(pci_read16(port->sbdf, port->pcie + PCI_PCIE_FLAGS) & PCIE_FLAGS_SLOT) ||
+    if (!port->pcie || !(pci_read16(port->sbdf, port->pcie + PCI_PCIE_FLAGS) & PCIE_FLAGS_SLOT) ||
         !(pci_read32(port->sbdf, port->pcie + PCIE_SLOT_CAPABILITIES) &
           PCIE_SLOT_POWER_CONTROLLER)) {
         return "its slot's power cannot be switched";

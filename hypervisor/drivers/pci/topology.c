@@ -37,8 +37,8 @@ uint16_t pci_requester_alias(const struct pci_device *pdev)
 
 static bool has_isolation(const struct pci_device *pdev)
 {
-    return pdev->acs && (pci_read16(pdev->sbdf, pdev->acs + PCI_ACS_CONTROL) & PCI_ACS_WANTED) ==
-                            PCI_ACS_WANTED;
+    return pdev->acs &&
+           (pci_read16(pdev->sbdf, pdev->acs + PCI_ACS_CONTROL) & PCI_ACS_WANTED) == PCI_ACS_WANTED;
 }
 
 void pci_isolate(struct pci_device *pdev)

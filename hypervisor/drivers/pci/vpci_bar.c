@@ -21,9 +21,10 @@ static bool is_memory(enum pci_bar_type type)
 // Whether the domain may have the whole pages of a BAR.
 static bool mapping_allowed(const struct vpci_device *v, uint64_t first, uint64_t count)
 {
-    const char *what = count > MAX_BAR_FRAMES
-                           ? "they are too many"
-                           : vpci_forbidden_memory(v->domain, first << PAGE_SHIFT, count << PAGE_SHIFT);
+    const char *what =
+        count > MAX_BAR_FRAMES
+            ? "they are too many"
+            : vpci_forbidden_memory(v->domain, first << PAGE_SHIFT, count << PAGE_SHIFT);
 
     if (what) {
         log_warning("vPCI: " PCI_FORMAT " of domain %u: frames %lx to %lx are not mapped: %s",

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which capabilities a domain sees. Hidden are those that would let it change what we rely on
 // (sizes and places of BARs, new functions) or bypass translation (ATS and its relatives, SR-IOV,
-// enhanced allocation, access control services, which keep groups apart). A hidden one is taken out of its list and its bytes read as zero.
-// Lists are the device's and may lie: walks are bounded and end at the first repetition.
+// enhanced allocation, access control services, which keep groups apart). A hidden one is taken out
+// of its list and its bytes read as zero. Lists are the device's and may lie: walks are bounded and
+// end at the first repetition.
 #include <bulkhead/errno.h>
 
 #include "vpci_private.h"
@@ -15,8 +16,8 @@ struct hidden_capability {
 static const struct hidden_capability hidden[] = {{PCI_CAP_EA, 0x40}};
 
 static const struct hidden_capability hidden_extended[] = {
-    {PCI_EXT_ATS, 0x08},   {PCI_EXT_SRIOV, 0x40}, {PCI_EXT_PRI, 0x10},
-    {PCI_EXT_REBAR, 0x34}, {PCI_EXT_PASID, 0x08}, {PCI_EXT_VF_REBAR, 0x34}, {PCI_EXT_ACS, 0x08},
+    {PCI_EXT_ATS, 0x08},   {PCI_EXT_SRIOV, 0x40},    {PCI_EXT_PRI, 0x10}, {PCI_EXT_REBAR, 0x34},
+    {PCI_EXT_PASID, 0x08}, {PCI_EXT_VF_REBAR, 0x34}, {PCI_EXT_ACS, 0x08},
 };
 
 static unsigned int hidden_size(const struct hidden_capability *list, size_t count, unsigned int id)

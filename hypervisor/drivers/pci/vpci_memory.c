@@ -69,8 +69,7 @@ static bool is_memory(const struct pci_bar *bar)
 // What nobody owns yet is domain 0's to come, unless it is withheld.
 static bool is_other(const struct domain *d, const struct pci_device *p)
 {
-    return p->owner != d && !p->removed &&
-           (p->hidden || p->withheld || p->owner || !d->privileged);
+    return p->owner != d && !p->removed && (p->hidden || p->withheld || p->owner || !d->privileged);
 }
 
 static bool in_other_function(const struct domain *d, uint64_t start, uint64_t size)

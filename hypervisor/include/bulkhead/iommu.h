@@ -25,9 +25,9 @@ struct msi_message {
     uint32_t data;
 };
 
-// Finds the IOMMUs (ACPI IVRS or DMAR), quarantines every function and turns translation and interrupt
-// remapping on. After pci_init, irq_init and ioapic_init, before domain 0 (I/O APIC lines that are
-// bound already are routed anew). 0; -XEN_ENODEV with a plain message when there is none,
+// Finds the IOMMUs (ACPI IVRS or DMAR), quarantines every function and turns translation and
+// interrupt remapping on. After pci_init, irq_init and ioapic_init, before domain 0 (I/O APIC lines
+// that are bound already are routed anew). 0; -XEN_ENODEV with a plain message when there is none,
 // -XEN_EINVAL with a message when the tables lie, -XEN_EIO when the hardware does not answer,
 // -XEN_ENOMEM.
 int iommu_init(void);

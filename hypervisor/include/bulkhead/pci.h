@@ -156,8 +156,8 @@ void pci_isolate(struct pci_device *pdev);
 
 // Turns bus mastering off. The function's lock is held, or it is boot.
 void pci_stop_dma(struct pci_device *pdev);
-// Turns off what a function could do on its own: bus mastering, decode, INTx. Bridges are left alone.
-// The function's lock is held, or it is boot.
+// Turns off what a function could do on its own: bus mastering, decode, INTx. Bridges are left
+// alone. The function's lock is held, or it is boot.
 void pci_quiesce(struct pci_device *pdev);
 // Makes sure that a function that nobody owns is in the state of power-on, and quiet. Takes up to
 // seconds: -XEN_ERESTART when there is more to wait for and the caller has to call again. 0;

@@ -12,8 +12,8 @@
 
 extern uint8_t fake_registers[0x80000];
 extern void (*fake_work)(void);
-extern uint8_t fake_config[256]; // of 00:02.0
-extern bool fake_dead;           // the unit does nothing
+extern uint8_t fake_config[256];  // of 00:02.0
+extern bool fake_dead;            // the unit does nothing
 extern const uint8_t *fake_table; // the ACPI table that there is
 extern size_t fake_table_length;
 extern struct domain fake_domains[2];

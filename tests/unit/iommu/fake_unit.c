@@ -66,4 +66,3 @@ void fake_log_event(uint64_t first, uint64_t second)
     log[tail / sizeof(*log)] = (struct amd_event){{first, second}};
     fake_set_register(AMD_REG_EVENT_TAIL, (tail + sizeof(*log)) % 4096);
 }
-

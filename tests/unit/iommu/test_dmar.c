@@ -153,9 +153,9 @@ static void test_cut_off(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usual_dmar),    cmocka_unit_test(test_units_and_regions),
-        cmocka_unit_test(test_wrong_units),   cmocka_unit_test(test_wrong_devices),
-        cmocka_unit_test(test_wrong_memory),  cmocka_unit_test(test_cut_off),
+        cmocka_unit_test(test_usual_dmar),   cmocka_unit_test(test_units_and_regions),
+        cmocka_unit_test(test_wrong_units),  cmocka_unit_test(test_wrong_devices),
+        cmocka_unit_test(test_wrong_memory), cmocka_unit_test(test_cut_off),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -681,9 +681,9 @@ static void a_shorter_walk_has_a_root_that_stays(void **state)
     assert_int_equal(four.a, p2m_root(d).a);
     assert_int_equal(p2m_root_of_levels(d, 3, &three), 0);
     assert_int_equal(top[0] & 0x000ffffffffff000UL, three.a);
-    for (uint64_t gfn = 0; gfn < NEAR; gfn += 1UL << ORDER_1G) {
-        assert_int_equal(p2m_clear(d, GFN(gfn), ORDER_1G), 0);
-        model_clear(gfn, 1UL << ORDER_1G);
+    for (uint64_t gfn = 0; gfn < NEAR; gfn += 1UL << ORDER_2M) {
+        assert_int_equal(p2m_clear(d, GFN(gfn), ORDER_2M), 0);
+        model_clear(gfn, 1UL << ORDER_2M);
     }
     assert_int_equal(p2m_root_of_levels(d, 3, &again), 0);
     assert_int_equal(again.a, three.a);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The format of second-level table entries: the CPU's. Intel's IOMMU understands it as it is (present
-// and writable are its read and write permissions, large its super-page bit); AMD's has its fields in
-// the bits that the CPU ignores. So one table serves both (p2m_rules). There is no room for a type in
-// an entry that the IOMMU also reads, and none is needed: the frame table tells whose a frame is.
-// What belongs to p2m.c (which changes tables) and p2m_lookup.c (which reads them) alone.
+// The format of second-level table entries: the CPU's. Intel's IOMMU understands it as it is
+// (present and writable are its read and write permissions, large its super-page bit); AMD's has
+// its fields in the bits that the CPU ignores. So one table serves both (p2m_rules). There is no
+// room for a type in an entry that the IOMMU also reads, and none is needed: the frame table tells
+// whose a frame is. What belongs to p2m.c (which changes tables) and p2m_lookup.c (which reads
+// them) alone.
 #ifndef X86_MM_P2M_ENTRY_H
 #define X86_MM_P2M_ENTRY_H
 
