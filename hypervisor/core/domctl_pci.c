@@ -6,6 +6,7 @@
 // nobody, and the caller is told.
 
 #include <bulkhead/console.h>
+#include <bulkhead/cpu.h>
 #include <bulkhead/domain.h>
 #include <bulkhead/guest_access.h>
 #include <bulkhead/iommu.h>
@@ -37,6 +38,36 @@ static struct pci_device *requested(const struct xen_domctl_assign_device *reque
     return pdev;
 }
 
+// No vcpu of d but the current one runs while the functions that it sees change: they look for I/O
+// handlers without a lock. domctl_lock keeps two from waiting for each other.
+static void stop_others(struct domain *d, bool stop)
+{
+    struct vcpu *v;
+    unsigned int i;
+
+    for_each_vcpu (v, d, i) {
+        if (v == current_vcpu()) {
+            continue;
+        }
+        if (stop) {
+            vcpu_pause(v);
+        } else {
+            vcpu_unpause(v);
+        }
+    }
+}
+
+// Into quarantine.
+static void take_away(struct pci_device *pdev)
+{
+    struct domain *owner = pdev->owner;
+
+    stop_others(owner, true);
+    vpci_deassign(pdev);
+    stop_others(owner, false);
+    iommu_deassign(pdev);
+}
+
 static int check_receiver(const struct domain *d)
 {
     if (!(d->creation_flags & XEN_DOMCTL_CDF_iommu)) {
@@ -65,8 +96,7 @@ int domctl_assign_device(struct domain *d, struct xen_domctl *op)
         return -XEN_EBUSY;
     }
     if (pdev->owner) {
-        vpci_deassign(pdev);
-        iommu_deassign(pdev);
+        take_away(pdev);
     }
     error = pci_reset(pdev);
     if (error == -XEN_ERESTART) {
@@ -76,7 +106,9 @@ int domctl_assign_device(struct domain *d, struct xen_domctl *op)
         error = iommu_assign(d, pdev);
     }
     if (!error) {
+        stop_others(d, true);
         error = vpci_assign(d, pdev);
+        stop_others(d, false);
         if (error) {
             iommu_deassign(pdev);
         }
@@ -103,8 +135,7 @@ int domctl_deassign_device(struct domain *d, struct xen_domctl *op)
     if (pdev->owner != d) {
         return -XEN_ENODEV;
     }
-    vpci_deassign(pdev);
-    iommu_deassign(pdev);
+    take_away(pdev);
     return 0;
 }
 

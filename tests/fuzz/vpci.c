@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // libFuzzer target: a sequence of accesses by a domain to its virtual PCI functions. The input
-// begins with bytes that change the device itself (its capability lists and BARs may lie), then
-// six bytes make one access. The fake machine of tests/unit/vpci checks what must never happen.
+// begins with bytes that change the device itself (its capability lists and BARs may lie) and one
+// that says whether it is domain 0 or another; then six bytes make one access. The fake machine of
+// tests/unit/vpci checks what must never happen.
 #include <string.h>
 
 #include "fake_machine.h"
@@ -20,9 +21,10 @@ static void change_device(const uint8_t *data)
 
 static void access(const uint8_t *data)
 {
-    static const pci_sbdf_t functions[] = {{0, 0, 0x10}, {0, 0, 0x18}, {0, 0, 0x20}, {0, 1, 0}};
+    static const pci_sbdf_t functions[] = {{0, 0, 0x10}, {0, 0, 0x18}, {0, 0, 0x20}, {0, 1, 0},
+                                           {0, 0, 0x08}, {0, 0, 0x10}, {0, 0, 0x00}, {0, 0, 0x08}};
     unsigned int size = 1u << (data[0] >> 2) % 3;
-    pci_sbdf_t sbdf = functions[data[0] >> 4 & 3];
+    pci_sbdf_t sbdf = functions[data[0] >> 4 & 7];
     unsigned int offset = (unsigned int)(data[1] - data[1] % size);
     uint64_t address = NIC_BAR0 + ((uint64_t)data[1] << 5), value;
     uint32_t word;
@@ -46,13 +48,17 @@ static void access(const uint8_t *data)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 16) {
+    if (size < 17) {
         return 0;
     }
     fake_machine_reset();
     change_device(data);
-    fake_machine_start();
-    for (size_t i = 16; i + 6 <= size; i += 6) {
+    if (data[16] & 1) {
+        fake_guest_start();
+    } else {
+        fake_machine_start();
+    }
+    for (size_t i = 17; i + 6 <= size; i += 6) {
         access(data + i);
     }
     fake_machine_stop();

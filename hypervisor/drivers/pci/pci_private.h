@@ -16,11 +16,15 @@
 #define PCI_ROM_DEVICE 0x30
 #define PCI_ROM_BRIDGE 0x38
 #define PCI_CAPABILITY_LIST 0x34
+#define PCI_SUBSYSTEM 0x2c
+#define PCI_INTERRUPT_LINE 0x3c
 #define PCI_EXTENDED_START 0x100
 
 #define PCI_COMMAND_IO 0x0001u
 #define PCI_COMMAND_MEMORY 0x0002u
 #define PCI_COMMAND_MASTER 0x0004u
+#define PCI_COMMAND_PARITY 0x0040u
+#define PCI_COMMAND_SERR 0x0100u
 #define PCI_COMMAND_INTX_OFF 0x0400u
 #define PCI_STATUS_CAP_LIST 0x0010u
 #define PCI_HEADER_MULTI 0x80u
@@ -42,6 +46,7 @@
 
 #define PCI_CAP_PM 0x01
 #define PCI_CAP_MSI 0x05
+#define PCI_CAP_VENDOR 0x09 // the vendor's own; its length is in byte 2
 #define PCI_CAP_SECURE 0x0f // of an AMD IOMMU's function
 #define PCI_CAP_PCIE 0x10
 #define PCI_CAP_MSIX 0x11
@@ -90,6 +95,7 @@
 #define PCI_PCIE_DOWNSTREAM 6
 #define PCI_PCIE_TO_PCI 7
 #define PCI_PCIE_FROM_PCI 8
+#define PCI_PCIE_INTEGRATED 9
 
 // Capabilities that a lying list can hold at most: 48 fit between 0x40 and 0xff, and 960 extended
 // ones would need 4 bytes each; a chain that is longer is a loop.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Virtual PCI of a domain: ports 0xcf8 to 0xcff, ECAM windows, and which functions are behind
 // them. Domain 0 sees the machine's own bus numbers; a function that it reads and that we do not
-// know is looked at and given to it then.
+// know is looked at and given to it then. Another domain has one bus with a host bridge of ours.
 // An access finds its function without a lock and then holds the function's.
 #include <bulkhead/console.h>
 #include <bulkhead/errno.h>
@@ -19,16 +19,36 @@ static uint32_t all_ones(unsigned int size)
     return size >= 4 ? ~0u : (1u << size * 8) - 1;
 }
 
+// The machine's function behind a place on d's bus, or NULL.
+static struct pci_device *find_function(struct domain *d, pci_sbdf_t place)
+{
+    struct pci_device *found = NULL;
+    const struct vpci_device *v;
+
+    if (d->privileged) {
+        return pci_device_find(place);
+    }
+    spin_lock(&d->arch.vpci->lock);
+    list_for_each (v, &d->arch.vpci->devices, link) {
+        if (pci_sbdf_equal(v->place, place)) {
+            found = v->pdev;
+        }
+    }
+    spin_unlock(&d->arch.vpci->lock);
+    return found;
+}
+
 // The function that d sees at sbdf, locked, or NULL.
 static struct vpci_device *lock_function(struct domain *d, pci_sbdf_t sbdf)
 {
-    struct pci_device *pdev = pci_device_find(sbdf);
+    struct pci_device *pdev = find_function(d, sbdf);
 
     if (!pdev) {
         return NULL;
     }
     spin_lock(&pdev->lock);
-    if (pdev->vpci && pdev->vpci->domain == d && !pdev->removed) {
+    if (pdev->vpci && pdev->vpci->domain == d && !pdev->removed &&
+        pci_sbdf_equal(pdev->vpci->place, sbdf)) {
         return pdev->vpci;
     }
     spin_unlock(&pdev->lock);
@@ -48,11 +68,30 @@ static struct vpci_device *discover(struct domain *d, pci_sbdf_t sbdf, unsigned 
     return lock_function(d, sbdf);
 }
 
+// The host bridge of a bus that is not the machine's, by double word: QEMU's generic one, which has
+// no function but to be there.
+static uint32_t read_host_bridge(unsigned int offset, unsigned int size)
+{
+    uint32_t word = offset / 4 == PCI_VENDOR_ID / 4        ? 0x00081b36u
+                    : offset / 4 == PCI_CLASS_REVISION / 4 ? PCI_CLASS_BRIDGE_HOST << 16
+                                                           : 0;
+
+    return offset < PCI_CONFIG_SIZE ? word >> offset % 4 * 8 & all_ones(size) : all_ones(size);
+}
+
+static bool is_host_bridge(const struct domain *d, pci_sbdf_t sbdf)
+{
+    return !d->privileged && pci_sbdf_equal(sbdf, PCI_SBDF(0, 0, 0));
+}
+
 uint32_t vpci_config_read(struct domain *d, pci_sbdf_t sbdf, unsigned int offset, unsigned int size)
 {
     struct vpci_device *v = lock_function(d, sbdf);
     uint32_t value = all_ones(size);
 
+    if (is_host_bridge(d, sbdf)) {
+        return read_host_bridge(offset, size);
+    }
     if (!v) {
         v = discover(d, sbdf, offset);
     }
@@ -171,6 +210,8 @@ static void add_ecam(struct domain *d, struct vpci *vpci, const struct pci_ecam 
     io_handler_add(d, &ecam->handler);
 }
 
+static const struct pci_ecam guest_ecam = {.address = VPCI_GUEST_ECAM};
+
 int vpci_domain_init(struct domain *d)
 {
     struct vpci *vpci = heap_new(struct vpci);
@@ -191,6 +232,9 @@ int vpci_domain_init(struct domain *d)
     for (unsigned int i = 0; d->privileged && i < pci_ecam_count; i++) {
         add_ecam(d, vpci, &pci_ecam[i]);
     }
+    if (!d->privileged) {
+        add_ecam(d, vpci, &guest_ecam);
+    }
     return 0;
 }
 
@@ -208,6 +252,39 @@ static void unlink_and_free(struct vpci_device *v)
     heap_free(v);
 }
 
+// Where the domain will see the function; false: its bus is full. The domain's vpci lock is held.
+static bool choose_place(const struct domain *d, struct vpci_device *v)
+{
+    const struct vpci_device *other;
+    uint32_t used = 1; // the host bridge
+
+    v->place = v->pdev->sbdf;
+    if (d->privileged) {
+        return true;
+    }
+    list_for_each (other, &d->arch.vpci->devices, link) {
+        used |= 1u << PCI_DEVICE(other->place.devfn);
+    }
+    if (used == ~0u) {
+        return false;
+    }
+    v->place = PCI_SBDF(0, 0, PCI_DEVFN(__builtin_ctz(~used), 0));
+    return true;
+}
+
+static bool add_to_bus(struct domain *d, struct vpci_device *v)
+{
+    bool room;
+
+    spin_lock(&d->arch.vpci->lock);
+    room = choose_place(d, v);
+    if (room) {
+        list_add_tail(&d->arch.vpci->devices, &v->link);
+    }
+    spin_unlock(&d->arch.vpci->lock);
+    return room;
+}
+
 // The device's lock is held.
 static int assign_locked(struct domain *d, struct pci_device *pdev)
 {
@@ -220,16 +297,21 @@ static int assign_locked(struct domain *d, struct pci_device *pdev)
     if (pdev->owner != d || pdev->vpci) {
         return -XEN_EBUSY;
     }
+    if (!d->privileged && pdev->header_type != PCI_HEADER_FUNCTION) {
+        return -XEN_EINVAL;
+    }
     v = heap_new(struct vpci_device);
     if (!v) {
         return -XEN_ENOMEM;
     }
     v->pdev = pdev;
     v->domain = d;
+    v->filtered = !d->privileged;
+    if (!add_to_bus(d, v)) {
+        heap_free(v);
+        return -XEN_ENOSPC;
+    }
     pdev->vpci = v;
-    spin_lock(&d->arch.vpci->lock);
-    list_add_tail(&d->arch.vpci->devices, &v->link);
-    spin_unlock(&d->arch.vpci->lock);
     error = vpci_header_init(v);
     error = error ? error : vpci_msi_init(v);
     error = error ? error : vpci_msix_init(v);
@@ -237,7 +319,7 @@ static int assign_locked(struct domain *d, struct pci_device *pdev)
         unlink_and_free(v);
         return error;
     }
-    if (pci_read16(pdev->sbdf, PCI_COMMAND) & PCI_COMMAND_MEMORY) {
+    if (!v->filtered && pci_read16(pdev->sbdf, PCI_COMMAND) & PCI_COMMAND_MEMORY) {
         vpci_bars_map(v);
     }
     return 0;
@@ -245,11 +327,13 @@ static int assign_locked(struct domain *d, struct pci_device *pdev)
 
 int vpci_assign(struct domain *d, struct pci_device *pdev)
 {
-    int error;
+    int error = d->arch.vpci ? 0 : vpci_domain_init(d);
 
-    spin_lock(&pdev->lock);
-    error = assign_locked(d, pdev);
-    spin_unlock(&pdev->lock);
+    if (!error) {
+        spin_lock(&pdev->lock);
+        error = assign_locked(d, pdev);
+        spin_unlock(&pdev->lock);
+    }
     return error;
 }
 

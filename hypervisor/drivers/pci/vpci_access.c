@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One access to the configuration space of a virtual function: bytes that a register covers are
-// its, all others are the hardware's. The device's lock is held.
+// its, all others are the hardware's, or nobody's where they are filtered. The device's lock is
+// held.
 #include "vpci_private.h"
 
 bool vpci_register_add(struct vpci_device *v, struct vpci_register reg)
@@ -48,6 +49,28 @@ static unsigned int aligned_size(unsigned int offset, unsigned int left)
     return left >= 4 && offset % 4 == 0 ? 4 : left >= 2 && offset % 2 == 0 ? 2 : 1;
 }
 
+void vpci_make_readable(struct vpci_device *v, unsigned int offset, unsigned int size)
+{
+    for (unsigned int i = offset; i < offset + size && i < PCI_CONFIG_SIZE; i++) {
+        v->readable[i / 64] |= 1UL << i % 64;
+    }
+}
+
+// Ones in the bytes that show through.
+static uint32_t filter(const struct vpci_device *v, unsigned int offset, unsigned int count)
+{
+    uint32_t mask = 0;
+
+    for (unsigned int i = 0; i < count; i++) {
+        unsigned int byte = offset + i;
+
+        if (!v->filtered || (byte < PCI_CONFIG_SIZE && v->readable[byte / 64] >> byte % 64 & 1)) {
+            mask |= 0xffu << i * 8;
+        }
+    }
+    return mask;
+}
+
 static uint32_t hardware_read(const struct vpci_device *v, unsigned int offset, unsigned int count)
 {
     uint32_t value = 0;
@@ -58,13 +81,13 @@ static uint32_t hardware_read(const struct vpci_device *v, unsigned int offset, 
         value |= pci_config_read(v->pdev->sbdf, offset + done, size) << done * 8;
         done += size;
     }
-    return value;
+    return value & filter(v, offset, count);
 }
 
 static void hardware_write(const struct vpci_device *v, unsigned int offset, unsigned int count,
                            uint32_t value)
 {
-    if (v->read_only) {
+    if (v->read_only || v->filtered) {
         return;
     }
     for (unsigned int done = 0; done < count;) {
@@ -84,11 +107,16 @@ static uint32_t register_read(struct vpci_device *v, const struct vpci_register 
     return shift >= 4 ? 0 : value >> shift * 8;
 }
 
+static unsigned int visible_size(const struct vpci_device *v)
+{
+    return v->filtered ? PCI_CONFIG_SIZE : v->pdev->config_size;
+}
+
 uint32_t vpci_device_read(struct vpci_device *v, unsigned int offset, unsigned int size)
 {
     uint32_t value = 0;
 
-    if (offset + size > v->pdev->config_size) {
+    if (offset + size > visible_size(v)) {
         return ones(size);
     }
     for (unsigned int done = 0; done < size;) {
@@ -105,7 +133,7 @@ uint32_t vpci_device_read(struct vpci_device *v, unsigned int offset, unsigned i
 void vpci_device_write(struct vpci_device *v, unsigned int offset, unsigned int size,
                        uint32_t value)
 {
-    if (offset + size > v->pdev->config_size) {
+    if (offset + size > visible_size(v)) {
         return;
     }
     for (unsigned int done = 0; done < size;) {

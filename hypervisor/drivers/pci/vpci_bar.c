@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Base address registers of a virtual function (PCI Local Bus Specification 3.0, section 6.2.5).
 // A domain sees what it wrote, with the size bits that the hardware has; addresses take effect,
-// in hardware and p2m, when memory decode is turned on. A BAR is mapped one to one, except for the
-// pages with the MSI-X table, and only where there is neither memory nor a device of ours. Where it
-// cannot be mapped the domain finds nothing there; that is no error. The device's lock is held; p2m
-// locks are inner.
+// when memory decode is turned on: domain 0's in hardware, and mapped one to one; another domain's
+// only in its p2m, mapped to where the machine has the BAR. The pages with the MSI-X table are left
+// out, and nothing is mapped where there is memory or a device of somebody else. What cannot be
+// mapped the domain does not find there; that is no error. The device's lock is held; p2m locks are
+// inner.
 #include <bulkhead/console.h>
 #include <bulkhead/errno.h>
 
@@ -33,33 +34,53 @@ static bool mapping_allowed(const struct vpci_device *v, uint64_t first, uint64_
     return !what;
 }
 
-static int map_frame_one_to_one(struct domain *d, uint64_t frame)
+static int map_frame(struct domain *d, gfn_t gfn, mfn_t mfn)
 {
-    int error = p2m_set_new(d, GFN(frame), MFN(frame), ORDER_4K, P2M_MMIO);
+    int error = p2m_set_new(d, gfn, mfn, ORDER_4K, P2M_MMIO);
     struct p2m_entry entry;
 
     if (error != -XEN_EEXIST) {
         return error;
     }
-    entry = p2m_lookup(d, GFN(frame));
-    return entry.type == P2M_MMIO && entry.mfn.n == frame ? 0 : -XEN_EEXIST;
+    entry = p2m_lookup(d, gfn);
+    return entry.type == P2M_MMIO && entry.mfn.n == mfn.n ? 0 : -XEN_EEXIST;
 }
 
-// Maps one aligned block, 4 KiB pages where some of it is mapped one to one already. On failure
-// nothing of it is mapped.
-static int map_block(struct domain *d, uint64_t frame, unsigned int order)
+static unsigned int next_smaller(unsigned int order)
 {
-    int error = order == ORDER_4K ? map_frame_one_to_one(d, frame)
-                                  : p2m_set_new(d, GFN(frame), MFN(frame), order, P2M_MMIO);
+    return order == ORDER_1G ? ORDER_2M : ORDER_4K;
+}
+
+// Removes what of a block still maps it: the domain may have put its own memory into its place.
+static int unmap_block(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order)
+{
+    struct p2m_entry entry = p2m_lookup(d, gfn);
+    unsigned int smaller = next_smaller(order);
+
+    if (entry.type == P2M_MMIO && entry.mfn.n == mfn.n && entry.order >= order) {
+        return p2m_clear(d, gfn, order);
+    }
+    for (uint64_t i = 0; order != ORDER_4K && i < 1UL << order; i += 1UL << smaller) {
+        unmap_block(d, gfn_add(gfn, i), mfn_add(mfn, i), smaller);
+    }
+    return 0;
+}
+
+// Maps one aligned block, 4 KiB pages where some of it is mapped so already. On failure nothing of
+// it is mapped.
+static int map_block(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order)
+{
+    int error =
+        order == ORDER_4K ? map_frame(d, gfn, mfn) : p2m_set_new(d, gfn, mfn, order, P2M_MMIO);
 
     if (error != -XEN_EEXIST || order != ORDER_2M) {
         return error;
     }
     for (uint64_t i = 0; i < 1UL << ORDER_2M; i++) {
-        error = map_frame_one_to_one(d, frame + i);
+        error = map_frame(d, gfn_add(gfn, i), mfn_add(mfn, i));
         if (error) {
             while (i-- > 0) {
-                p2m_clear(d, GFN(frame + i), ORDER_4K);
+                p2m_clear_match(d, gfn_add(gfn, i), mfn_add(mfn, i));
             }
             return error;
         }
@@ -67,37 +88,29 @@ static int map_block(struct domain *d, uint64_t frame, unsigned int order)
     return 0;
 }
 
-static int unmap_block(struct domain *d, uint64_t frame, unsigned int order)
-{
-    if (p2m_clear(d, GFN(frame), order) == -XEN_E2BIG) {
-        for (uint64_t i = 0; i < 1UL << order; i += 1UL << ORDER_2M) {
-            p2m_clear(d, GFN(frame + i), ORDER_2M);
-        }
-    }
-    return 0;
-}
-
-// Frames [first, end).
+// The domain's frames [first, end), and the machine's frame of the first.
 struct span {
-    uint64_t first, end;
+    uint64_t first, end, machine;
 };
 
 // Calls fn for aligned blocks that make up the span until one fails; returns where.
 static uint64_t for_each_block(struct domain *d, struct span span,
-                               int (*fn)(struct domain *d, uint64_t frame, unsigned int order))
+                               int (*fn)(struct domain *d, gfn_t gfn, mfn_t mfn,
+                                         unsigned int order))
 {
     uint64_t frame = span.first;
 
     while (frame < span.end) {
-        uint64_t count = span.end - frame;
+        uint64_t count = span.end - frame, machine = span.machine + (frame - span.first);
+        uint64_t alignment = frame | machine;
         unsigned int order = ORDER_4K;
 
-        if (frame % (1UL << ORDER_1G) == 0 && count >= 1UL << ORDER_1G) {
+        if (alignment % (1UL << ORDER_1G) == 0 && count >= 1UL << ORDER_1G) {
             order = ORDER_1G;
-        } else if (frame % (1UL << ORDER_2M) == 0 && count >= 1UL << ORDER_2M) {
+        } else if (alignment % (1UL << ORDER_2M) == 0 && count >= 1UL << ORDER_2M) {
             order = ORDER_2M;
         }
-        if (fn(d, frame, order)) {
+        if (fn(d, GFN(frame), MFN(machine), order)) {
             break;
         }
         frame += 1UL << order;
@@ -109,14 +122,17 @@ static uint64_t for_each_block(struct domain *d, struct span span,
 static void bar_spans(const struct vpci_device *v, unsigned int index, uint64_t address,
                       struct span spans[2])
 {
-    uint64_t end = (address + v->bars[index].size + PAGE_SIZE - 1) >> PAGE_SHIFT;
+    const struct vpci_bar *bar = &v->bars[index];
+    uint64_t end = (address + bar->size + PAGE_SIZE - 1) >> PAGE_SHIFT;
+    uint64_t machine = bar->machine >> PAGE_SHIFT;
     uint64_t hole, count;
 
-    spans[0] = (struct span){address >> PAGE_SHIFT, end};
-    spans[1] = (struct span){end, end};
+    spans[0] = (struct span){address >> PAGE_SHIFT, end, machine};
+    spans[1] = (struct span){end, end, machine};
     if (vpci_msix_hole(v, index, address, &hole, &count)) {
         spans[0].end = hole;
         spans[1].first = hole + count;
+        spans[1].machine = machine + (spans[1].first - spans[0].first);
     }
 }
 
@@ -128,12 +144,12 @@ static void write_hardware(const struct vpci_device *v, unsigned int index)
     if (index == VPCI_ROM) {
         pci_config_write(
             sbdf, v->pdev->header_type == PCI_HEADER_BRIDGE ? PCI_ROM_BRIDGE : PCI_ROM_DEVICE, 4,
-            (uint32_t)bar->address | (bar->enabled ? PCI_ROM_ENABLE : 0));
+            (uint32_t)bar->machine | (bar->enabled ? PCI_ROM_ENABLE : 0));
         return;
     }
-    pci_config_write(sbdf, PCI_BAR0 + index * 4, 4, (uint32_t)bar->address);
+    pci_config_write(sbdf, PCI_BAR0 + index * 4, 4, (uint32_t)bar->machine);
     if (bar->type == PCI_BAR_MEMORY64) {
-        pci_config_write(sbdf, PCI_BAR0 + index * 4 + 4, 4, (uint32_t)(bar->address >> 32));
+        pci_config_write(sbdf, PCI_BAR0 + index * 4 + 4, 4, (uint32_t)(bar->machine >> 32));
     }
 }
 
@@ -148,10 +164,10 @@ static bool map_spans(struct vpci_device *v, const struct span spans[2])
         if (reached == spans[1].end) {
             return true;
         }
-        for_each_block(d, (struct span){spans[1].first, reached}, unmap_block);
+        for_each_block(d, (struct span){spans[1].first, reached, spans[1].machine}, unmap_block);
         for_each_block(d, spans[0], unmap_block);
     } else {
-        for_each_block(d, (struct span){spans[0].first, reached}, unmap_block);
+        for_each_block(d, (struct span){spans[0].first, reached, spans[0].machine}, unmap_block);
     }
     log_warning("vPCI: " PCI_FORMAT " of domain %u: frame %lx cannot be mapped",
                 PCI_ARGUMENTS(v->pdev->sbdf), d->id, reached);
@@ -161,12 +177,11 @@ static bool map_spans(struct vpci_device *v, const struct span spans[2])
 static void map_bar(struct vpci_device *v, unsigned int index)
 {
     struct vpci_bar *bar = &v->bars[index];
-    struct span spans[2], whole;
+    struct span spans[2];
 
     bar_spans(v, index, bar->address, spans);
-    whole = (struct span){spans[0].first, spans[1].end};
     if (bar->address == 0 || (bar->address + bar->size - 1) >> 52 || bar->mapped ||
-        !mapping_allowed(v, whole.first, whole.end - whole.first)) {
+        !mapping_allowed(v, spans[0].machine, spans[1].end - spans[0].first)) {
         return;
     }
     p2m_batch_begin(v->domain);
@@ -174,7 +189,7 @@ static void map_bar(struct vpci_device *v, unsigned int index)
     p2m_batch_end(v->domain);
     bar->mapped_at = bar->address;
     if (bar->mapped && v->msix && v->msix->bar == index) {
-        vpci_msix_show(v, bar->address);
+        vpci_msix_show(v, bar->address, bar->machine);
     }
 }
 
@@ -225,10 +240,19 @@ static void unmap_bar(struct vpci_device *v, unsigned int index)
     bar->mapped = false;
 }
 
+// Domain 0 places BARs on the machine; other domains only in their own address space.
+static void follow_domain(struct vpci_device *v, unsigned int index)
+{
+    if (!v->filtered) {
+        v->bars[index].machine = v->bars[index].address;
+    }
+}
+
 void vpci_bars_map(struct vpci_device *v)
 {
     for (unsigned int i = 0; i <= VPCI_ROM; i++) {
         if (is_memory(v->bars[i].type)) {
+            follow_domain(v, i);
             write_hardware(v, i);
         }
     }
@@ -296,6 +320,7 @@ static void write_rom(struct vpci_device *v, const struct vpci_register *r, uint
     rom->address = whole & PCI_ROM_MASK & ~(rom->size - 1);
     rom->enabled = whole & PCI_ROM_ENABLE;
     if (v->decoding) {
+        follow_domain(v, VPCI_ROM);
         write_hardware(v, VPCI_ROM);
         if (rom->enabled) {
             map_bar(v, VPCI_ROM);
@@ -322,6 +347,45 @@ static bool add_rom(struct vpci_device *v)
         (struct vpci_register){.offset = offset, .size = 4, .read = read_rom, .write = write_rom});
 }
 
+// A BAR as another domain than domain 0 sees it: not placed yet, whole pages, which must be the
+// function's alone. Ports are not given to it. (The rest of a page that a small BAR does not fill
+// is the function's too, or nobody's.)
+static void filter_bar(struct vpci_device *v, unsigned int index)
+{
+    struct vpci_bar *bar = &v->bars[index];
+    const char *wrong = NULL;
+
+    bar->address = 0;
+    if (bar->type == PCI_BAR_MEMORY64_HIGH) {
+        bar->type = v->bars[index - 1].type == PCI_BAR_MEMORY64 ? bar->type : PCI_BAR_NONE;
+        return;
+    }
+    if (bar->type == PCI_BAR_NONE || bar->type == PCI_BAR_IO) {
+        bar->type = PCI_BAR_NONE;
+        return;
+    }
+    bar->size = MAX(bar->size, PAGE_SIZE);
+    if (bar->machine == 0) {
+        wrong = "it has no address on the machine";
+    } else if (bar->machine % PAGE_SIZE) {
+        wrong = "it does not begin at a page";
+    }
+    if (wrong) {
+        log_warning("vPCI: " PCI_FORMAT " of domain %u: BAR %u is not shown: %s",
+                    PCI_ARGUMENTS(v->pdev->sbdf), v->domain->id, index, wrong);
+        bar->type = PCI_BAR_NONE;
+    }
+}
+
+void vpci_bars_remember(struct vpci_device *v)
+{
+    for (unsigned int i = 0; !v->filtered && i < PCI_MAX_BARS; i++) {
+        if (is_memory(v->bars[i].type) && v->bars[i].machine) {
+            v->pdev->bars[i].address = v->bars[i].machine;
+        }
+    }
+}
+
 bool vpci_bars_init(struct vpci_device *v)
 {
     unsigned int count = v->pdev->header_type == PCI_HEADER_BRIDGE ? 2 : PCI_MAX_BARS;
@@ -339,13 +403,17 @@ bool vpci_bars_init(struct vpci_device *v)
                                        .prefetchable = bar->prefetchable,
                                        .enabled = true,
                                        .size = bar->size,
+                                       .machine = bar->address,
                                        .address = bar->address};
-        if (bar->type == PCI_BAR_MEMORY64_HIGH) {
+        if (v->filtered) {
+            filter_bar(v, i);
+        }
+        if (v->bars[i].type == PCI_BAR_MEMORY64_HIGH) {
             reg.argument = (i - 1) | VPCI_BAR_HIGH;
-        } else if (!is_memory(bar->type)) {
+        } else if (!is_memory(v->bars[i].type)) {
             continue; // I/O BARs are the hardware's: ports are not remapped
         }
         room = room && vpci_register_add(v, reg);
     }
-    return room && add_rom(v);
+    return room && (v->filtered || add_rom(v));
 }

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which capabilities a domain sees. Hidden are those that would let it change what we rely on
-// (sizes and places of BARs, new functions) or bypass translation (ATS and its relatives, SR-IOV,
-// enhanced allocation, access control services, which keep groups apart). A hidden one is taken out
-// of its list and its bytes read as zero. Lists are the device's and may lie: walks are bounded and
-// end at the first repetition.
+// Which capabilities a domain sees. From domain 0 those are hidden that would let it change what we
+// rely on (sizes and places of BARs, new functions) or bypass translation (ATS and its relatives,
+// SR-IOV, enhanced allocation, access control services, which keep groups apart). A hidden one is
+// taken out of its list and its bytes read as zero. Other domains see only the few that are known
+// to be safe, and no extended ones. Lists are the device's and may lie: walks are bounded and end
+// at the first repetition.
 #include <bulkhead/errno.h>
 
+#include "msi.h"
 #include "vpci_private.h"
+
+#define PCIE_SIZE 0x3cu
+#define MSIX_SIZE 12u
 
 struct hidden_capability {
     uint16_t id;
@@ -65,6 +70,55 @@ static bool hide_conventional(struct vpci_device *v)
     return room && (!skipped || add_constant(v, link, 1, 0));
 }
 
+// Bytes of a capability that a filtered function shows; 0: it is not shown.
+static unsigned int shown_size(pci_sbdf_t sbdf, unsigned int offset)
+{
+    switch (pci_read8(sbdf, offset)) {
+    case PCI_CAP_MSI:
+        return msi_capability_size(pci_read16(sbdf, offset + PCI_MSI_CONTROL));
+    case PCI_CAP_MSIX:
+        return MSIX_SIZE;
+    case PCI_CAP_PCIE:
+        return PCIE_SIZE;
+    case PCI_CAP_VENDOR:
+        return pci_read8(sbdf, offset + 2);
+    default:
+        return 0;
+    }
+}
+
+// Shown on a bus of the domain's own, where no port is above it.
+static bool show_as_integrated(struct vpci_device *v, unsigned int offset)
+{
+    uint16_t flags = pci_read16(v->pdev->sbdf, offset + PCI_PCIE_FLAGS);
+
+    return add_constant(v, offset + PCI_PCIE_FLAGS, 2, (flags & ~0xf0u) | PCI_PCIE_INTEGRATED << 4);
+}
+
+// Every link is written; a capability ends where the next of the hardware's begins.
+static bool show_few(struct vpci_device *v)
+{
+    pci_sbdf_t sbdf = v->pdev->sbdf;
+    unsigned int link = PCI_CAPABILITY_LIST;
+    unsigned int offset = pci_next_capability(sbdf, 0);
+    bool room = true;
+
+    for (unsigned int i = 0; offset && i < PCI_MAX_CAPABILITIES && room; i++) {
+        unsigned int next = pci_next_capability(sbdf, offset);
+        unsigned int size = shown_size(sbdf, offset);
+
+        if (size >= 4) {
+            size = MIN(size, next > offset ? next - offset : PCI_CONFIG_SIZE - offset);
+            vpci_make_readable(v, offset, size);
+            room = add_constant(v, link, 1, offset) &&
+                   (pci_read8(sbdf, offset) != PCI_CAP_PCIE || show_as_integrated(v, offset));
+            link = offset + 1;
+        }
+        offset = next;
+    }
+    return room && add_constant(v, link, 1, 0);
+}
+
 // The first extended capability cannot be taken out: it is shown without an id.
 static bool hide_extended(struct vpci_device *v)
 {
@@ -97,5 +151,8 @@ static bool hide_extended(struct vpci_device *v)
 
 bool vpci_capabilities_init(struct vpci_device *v)
 {
+    if (v->filtered) {
+        return show_few(v);
+    }
     return hide_conventional(v) && (v->pdev->config_size == PCI_CONFIG_SIZE || hide_extended(v));
 }

@@ -6,6 +6,10 @@
 
 #include "vpci_private.h"
 
+// What a domain other than domain 0 may switch. Ports and INTx are not given to it.
+#define GUEST_COMMAND                                                                              \
+    (PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY | PCI_COMMAND_SERR)
+
 static uint32_t read_command(struct vpci_device *v, const struct vpci_register *r)
 {
     (void)r;
@@ -22,6 +26,9 @@ static void write_command(struct vpci_device *v, const struct vpci_register *r, 
     uint16_t new = (uint16_t)((old & ~mask) | value);
 
     (void)r;
+    if (v->filtered) {
+        new = (uint16_t)((old & ~GUEST_COMMAND) | (new &GUEST_COMMAND));
+    }
     if (v->decoding && !(old & new &PCI_COMMAND_MEMORY)) {
         vpci_bars_unmap(v);
     }
@@ -80,6 +87,38 @@ static void write_bus_numbers(struct vpci_device *v, const struct vpci_register 
     v->pdev->subordinate = new >> 16 & 0xff;
 }
 
+static uint32_t read_interrupt_line(struct vpci_device *v, const struct vpci_register *r)
+{
+    (void)r;
+    return v->interrupt_line;
+}
+
+static void write_interrupt_line(struct vpci_device *v, const struct vpci_register *r,
+                                 uint32_t value, uint32_t mask)
+{
+    (void)r;
+    v->interrupt_line = (uint8_t)((v->interrupt_line & ~mask) | value);
+}
+
+// What of the header shows through the filter: identity, status, class, subsystem. It is a device
+// of one function.
+static bool add_filtered(struct vpci_device *v)
+{
+    if (!v->filtered) {
+        return true;
+    }
+    vpci_make_readable(v, PCI_VENDOR_ID, 4);
+    vpci_make_readable(v, PCI_STATUS, 6);
+    vpci_make_readable(v, PCI_SUBSYSTEM, 4);
+    return vpci_register_add(v, (struct vpci_register){.offset = PCI_HEADER_TYPE,
+                                                       .size = 1,
+                                                       .argument = v->pdev->header_type}) &&
+           vpci_register_add(v, (struct vpci_register){.offset = PCI_INTERRUPT_LINE,
+                                                       .size = 1,
+                                                       .read = read_interrupt_line,
+                                                       .write = write_interrupt_line});
+}
+
 int vpci_header_init(struct vpci_device *v)
 {
     bool room = vpci_register_add(
@@ -92,7 +131,7 @@ int vpci_header_init(struct vpci_device *v)
                                                                    .read = read_bus_numbers,
                                                                    .write = write_bus_numbers});
     }
-    room = room && vpci_bars_init(v) && vpci_capabilities_init(v);
+    room = room && add_filtered(v) && vpci_bars_init(v) && vpci_capabilities_init(v);
     // A host bridge says where memory and configuration space are: nothing a domain may change.
     v->read_only = v->pdev->class_code >> 8 == PCI_CLASS_BRIDGE_HOST;
     return room ? 0 : -XEN_ENOSPC;
@@ -104,6 +143,7 @@ void vpci_header_free(struct vpci_device *v)
     uint16_t command = pci_read16(sbdf, PCI_COMMAND);
 
     vpci_bars_unmap(v);
+    vpci_bars_remember(v);
     if (v->pdev->header_type != PCI_HEADER_BRIDGE && !v->read_only) {
         command &= (uint16_t) ~(PCI_COMMAND_MEMORY | PCI_COMMAND_IO | PCI_COMMAND_MASTER);
         pci_config_write(sbdf, PCI_COMMAND, 2, command | PCI_COMMAND_INTX_OFF);

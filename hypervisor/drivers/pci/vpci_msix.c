@@ -271,7 +271,7 @@ bool vpci_msix_hole(const struct vpci_device *v, unsigned int bar, uint64_t addr
     return true;
 }
 
-void vpci_msix_show(struct vpci_device *v, uint64_t address)
+void vpci_msix_show(struct vpci_device *v, uint64_t address, uint64_t machine)
 {
     struct vpci_msix *msix = v->msix;
     uint64_t first, count;
@@ -279,7 +279,7 @@ void vpci_msix_show(struct vpci_device *v, uint64_t address)
     vpci_msix_hole(v, msix->bar, address, &first, &count);
     msix->window_start = first << PAGE_SHIFT;
     msix->window_size = count << PAGE_SHIFT;
-    msix->window = hv_ioremap(MADDR(msix->window_start), msix->window_size);
+    msix->window = hv_ioremap(MADDR(machine + (msix->window_start - address)), msix->window_size);
     if (!msix->window) {
         log_warning("vPCI: " PCI_FORMAT ": MSI-X table cannot be mapped",
                     PCI_ARGUMENTS(v->pdev->sbdf));

@@ -34,6 +34,7 @@ struct vpci_bar {
     bool enabled; // the ROM's own enable bit; true for BARs
     uint64_t size;
     uint64_t address;   // as the domain wrote it; takes effect when decode is turned on
+    uint64_t machine;   // where the hardware decodes: domain 0's address, else the machine's own
     uint64_t mapped_at; // where the p2m has it; meaningful if mapped
     bool mapped;
 };
@@ -73,14 +74,20 @@ struct vpci_msix {
     struct vpci_msix_entry *entries;
     struct io_handler handler; // the pages that hold the table; size 0 while they are nowhere
     volatile uint8_t *window;  // those pages of the hardware; NULL while decode is off
-    uint64_t window_start, window_size;
+    uint64_t window_start, window_size; // as the domain sees them
 };
 
 struct vpci_device {
     struct list link; // in vpci.devices
     struct pci_device *pdev;
     struct domain *domain;
-    bool decoding;  // memory decode is on, BARs are mapped
+    pci_sbdf_t place; // where the domain sees it
+    // What no register covers is not the hardware's unless it is in readable; writes to it are
+    // dropped. Of all domains but domain 0.
+    bool filtered;
+    uint64_t readable[PCI_CONFIG_SIZE / 64]; // by byte
+    uint8_t interrupt_line;                  // a byte that the domain keeps there
+    bool decoding;                           // memory decode is on, BARs are mapped
     bool read_only; // no write reaches the hardware, except to the command register
     struct vpci_bar bars[PCI_MAX_BARS + 1];
     unsigned int register_count;
@@ -113,6 +120,9 @@ uint32_t vpci_device_read(struct vpci_device *v, unsigned int offset, unsigned i
 void vpci_device_write(struct vpci_device *v, unsigned int offset, unsigned int size,
                        uint32_t value);
 
+// Lets a filtered function's bytes show through.
+void vpci_make_readable(struct vpci_device *v, unsigned int offset, unsigned int size);
+
 // vpci_memory.c
 // What a BAR of d must not cover, in words, if start to start + size does; else NULL.
 const char *vpci_forbidden_memory(const struct domain *d, uint64_t start, uint64_t size);
@@ -135,6 +145,8 @@ void vpci_header_free(struct vpci_device *v); // turns decode and bus mastering 
 void vpci_bars_map(struct vpci_device *v);
 void vpci_bars_unmap(struct vpci_device *v);
 bool vpci_bars_init(struct vpci_device *v);
+// Notes where domain 0 had the BARs, which is where the machine will have them.
+void vpci_bars_remember(struct vpci_device *v);
 
 // vpci_capability.c
 bool vpci_capabilities_init(struct vpci_device *v); // hides what domains must not use
@@ -153,8 +165,8 @@ void vpci_msix_free(struct vpci_device *v);
 // The frames of a BAR at address that hold the MSI-X table: *first and *count; false: none.
 bool vpci_msix_hole(const struct vpci_device *v, unsigned int bar, uint64_t address,
                     uint64_t *first, uint64_t *count);
-// The BAR with the table decodes at address, or does not any more.
-void vpci_msix_show(struct vpci_device *v, uint64_t address);
+// The BAR with the table decodes at address (machine: of the hardware), or does not any more.
+void vpci_msix_show(struct vpci_device *v, uint64_t address, uint64_t machine);
 void vpci_msix_hide(struct vpci_device *v);
 
 #endif

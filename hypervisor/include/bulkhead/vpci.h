@@ -2,6 +2,9 @@
 // Virtual PCI: the configuration space that a domain sees, without a device model. A domain has
 // ports 0xcf8 to 0xcff and ECAM windows; behind them each assigned function has an emulated
 // header, capability list, MSI and MSI-X, and its BARs are mapped in the p2m while it decodes.
+// Domain 0 sees the machine's own buses. Another domain has one bus of its own: a host bridge as
+// device 0 and its functions as devices from 1 on, in the order in which it gets them; it places
+// their BARs where it likes, and of their configuration space it sees what is known to be safe.
 // Locking: each function's state under its pci_device.lock; which functions a domain has, under
 // the domain's vpci lock (inner). Nothing here is called with the p2m lock held.
 #ifndef BULKHEAD_VPCI_H
@@ -13,6 +16,9 @@
 struct domain;
 struct vcpu;
 
+// Where a domain other than domain 0 finds the ECAM of its one bus (1 MiB); for its MCFG table.
+#define VPCI_GUEST_ECAM 0xf0000000UL
+
 // Gives a domain an empty virtual PCI bus: registers its I/O handlers. While the domain is built.
 // 0 or -XEN_ENOMEM. For domain 0 ECAM windows are those of the machine (pci_ecam).
 int vpci_domain_init(struct domain *d);
@@ -21,9 +27,10 @@ void vpci_domain_quarantine(struct domain *d);
 // The same, and frees everything. No vcpu of d runs. NULL-safe.
 void vpci_domain_destroy(struct domain *d);
 
-// Shows a function to d at the same address as on the machine; BARs that decode are mapped. The
-// function must be d's in the IOMMU already (iommu_assign). 0, -XEN_EBUSY, -XEN_EPERM (hidden),
-// -XEN_ENOMEM; on failure nothing has changed.
+// Shows a function to d, which is paused but for the current vcpu; domain 0 sees it at the same
+// address as on the machine, with BARs that decode mapped. The function must be d's in the IOMMU
+// already (iommu_assign). 0, -XEN_EBUSY, -XEN_EPERM (hidden), -XEN_EINVAL (a bridge for a domain
+// other than domain 0), -XEN_ENOSPC, -XEN_ENOMEM; on failure nothing has changed.
 int vpci_assign(struct domain *d, struct pci_device *pdev);
 // Unmaps its BARs, disables decode, bus mastering and interrupts, and frees the state.
 void vpci_deassign(struct pci_device *pdev);

@@ -37,7 +37,7 @@ struct boot_info boot_info;
 
 static struct vcpu fake_vcpu;
 static struct {
-    uint64_t frame;
+    uint64_t frame, machine;
     unsigned int order;
 } mappings[MAX_MAPPINGS];
 static unsigned int mapping_count;
@@ -169,15 +169,18 @@ struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn)
     if (i < 0) {
         return (struct p2m_entry){.mfn = INVALID_MFN, .type = P2M_INVALID};
     }
-    return (struct p2m_entry){.mfn = MFN(gfn.n), .type = P2M_MMIO, .order = mappings[i].order};
+    return (struct p2m_entry){.mfn = MFN(mappings[i].machine + (gfn.n - mappings[i].frame)),
+                              .type = P2M_MMIO,
+                              .order = mappings[i].order};
 }
 
 int p2m_set_new(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum p2m_type type)
 {
-    assert(gfn.n == mfn.n && type == P2M_MMIO && gfn.n % (1UL << order) == 0);
+    assert((gfn.n == mfn.n || !d->privileged) && type == P2M_MMIO);
+    assert((gfn.n | mfn.n) % (1UL << order) == 0);
     assert(order == ORDER_4K || order == ORDER_2M || order == ORDER_1G);
     // Nothing that a domain does may map memory or our devices.
-    assert(!vpci_forbidden_memory(d, gfn.n << PAGE_SHIFT, PAGE_SIZE << order));
+    assert(!vpci_forbidden_memory(d, mfn.n << PAGE_SHIFT, PAGE_SIZE << order));
     for (unsigned int i = 0; i < mapping_count; i++) {
         if (ranges_overlap(gfn.n, 1UL << order, mappings[i].frame, 1UL << mappings[i].order)) {
             return -XEN_EEXIST;
@@ -187,6 +190,7 @@ int p2m_set_new(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, enum
         return -XEN_ENOMEM;
     }
     mappings[mapping_count].frame = gfn.n;
+    mappings[mapping_count].machine = mfn.n;
     mappings[mapping_count++].order = order;
     fake_mapped_frames += 1u << order;
     return 0;
@@ -220,6 +224,22 @@ void p2m_batch_end(struct domain *d)
     (void)d;
     assert(in_batch);
     in_batch = false;
+}
+
+int p2m_clear_match(struct domain *d, gfn_t gfn, mfn_t mfn)
+{
+    struct p2m_entry entry = p2m_lookup(d, gfn);
+
+    assert(entry.type != P2M_MMIO || entry.order == ORDER_4K);
+    return entry.type == P2M_MMIO && entry.mfn.n == mfn.n ? p2m_clear(d, gfn, ORDER_4K)
+                                                          : -XEN_ENOENT;
+}
+
+bool fake_maps_to(uint64_t address, uint64_t machine)
+{
+    struct p2m_entry entry = p2m_lookup(&fake_domain, GFN(address >> PAGE_SHIFT));
+
+    return entry.type == P2M_MMIO && entry.mfn.n == machine >> PAGE_SHIFT;
 }
 
 bool fake_maps(uint64_t address)
@@ -547,6 +567,28 @@ void fake_machine_start(void)
     }
     assert(vpci_domain_init(&fake_domain) == 0);
     assert(vpci_assign_hardware_domain(&fake_domain) == 0);
+}
+
+void fake_guest_start(void)
+{
+    static const pci_sbdf_t given[] = {{0, 0, 0x10}, {0, 0, 0x18}};
+
+    assert(pci_init() == 0);
+    fake_domain.privileged = false;
+    fake_domain.id = 1;
+    domain0 = NULL;
+    for (struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
+        p->removed = !pci_probe(p);
+        p->hidden = p->is_iommu;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(given); i++) {
+        struct pci_device *pdev = pci_device_find(given[i]);
+
+        pci_quiesce(pdev);
+        if (!iommu_assign(&fake_domain, pdev) && vpci_assign(&fake_domain, pdev)) {
+            iommu_deassign(pdev);
+        }
+    }
 }
 
 void fake_machine_stop(void)

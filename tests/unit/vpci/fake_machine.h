@@ -46,9 +46,13 @@ extern struct domain fake_domain;
 void fake_machine_reset(void);
 // Finds the functions on the fake bus and gives them to the domain.
 void fake_machine_start(void);
+// Instead: the domain is not domain 0, and has NIC and DISK as devices 1 and 2 of its bus, if they
+// can be given to it.
+void fake_guest_start(void);
 void fake_machine_stop(void); // takes all back and checks that nothing is left
 
-bool fake_maps(uint64_t address); // the frame is mapped one to one
+bool fake_maps(uint64_t address); // the frame is mapped
+bool fake_maps_to(uint64_t address, uint64_t machine);
 // A device raises the interrupt that its message names; false if the IOMMU blocks it.
 bool fake_raise(uint64_t address, uint32_t data);
 unsigned int fake_irqs_used(void);
