@@ -23,7 +23,7 @@ static struct error *remove_all(struct store *store, void *context)
     struct error *error = NULL;
 
     if (console)
-        error = store_remove(store, "%s", console);
+        error = store_remove_with_parent(store, console);
     free(console);
     if (!error && ending->vm_path)
         error = store_remove(store, "%s", ending->vm_path);

@@ -104,6 +104,23 @@ struct error *store_remove(struct store *store, const char *format, ...)
     return finish(done, "remove", path);
 }
 
+struct error *store_remove_with_parent(struct store *store, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = memory_format("%.*s", slash ? (int)(slash - path) : 0, path);
+    struct error *error = store_remove(store, "%s", path);
+    size_t count = 1;
+
+    if (!error && *parent) {
+        // A node that is not there has no children either.
+        free(store_list(store, &count, "%s", parent));
+        if (!count)
+            error = store_remove(store, "%s", parent);
+    }
+    free(parent);
+    return error;
+}
+
 struct error *store_write_for(struct store *store, struct store_access access, const char *value,
                               const char *format, ...)
 {

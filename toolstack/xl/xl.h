@@ -85,27 +85,8 @@ struct error *dump_core(struct xl *xl, unsigned int domid, const char *path) MUS
     }
 
 #define COMMAND(name) struct error *command_##name(struct xl *xl, int argc, char **argv)
-COMMAND(list);
-COMMAND(vcpu_list);
-COMMAND(uptime);
-COMMAND(domid);
-COMMAND(domname);
-COMMAND(info);
-COMMAND(dmesg);
-COMMAND(debug_keys);
-COMMAND(pause);
-COMMAND(unpause);
-COMMAND(rename);
-COMMAND(shutdown);
-COMMAND(reboot);
-COMMAND(sched_credit2);
-COMMAND(cpupool_list);
-COMMAND(vcpu_pin);
-COMMAND(create);
-COMMAND(config_update);
-COMMAND(destroy);
-COMMAND(console);
-COMMAND(dump_core);
-COMMAND(help);
+#define X(name, function, arguments, summary, options) COMMAND(function);
+#include "commands.def"
+#undef X
 
 #endif

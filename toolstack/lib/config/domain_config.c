@@ -250,8 +250,7 @@ static struct error *read_disks(struct config *config, struct domain_config *res
     return NULL;
 }
 
-// Interfaces without an address get one of Xen's prefix.
-static struct error *invent_mac(struct nic_config *nic)
+struct error *nic_config_complete(struct nic_config *nic)
 {
     static const uint8_t none[6];
     uint8_t random[3];
@@ -279,7 +278,7 @@ static struct error *read_nics(struct config *config, struct domain_config *resu
         struct nic_config *nic = &result->nics[result->nic_count++];
 
         TRY(nic_config_parse(list->items[i].text, &list->items[i].place, nic));
-        TRY(invent_mac(nic));
+        TRY(nic_config_complete(nic));
         if (nic->devid == ~0u)
             nic->devid = (unsigned int)i;
         for (size_t j = 0; j < i; j++)

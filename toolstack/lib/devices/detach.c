@@ -189,9 +189,9 @@ static struct error *remove_nodes(struct store *store, void *context)
 {
     const struct device_entry *entry = context;
 
-    TRY(store_remove(store, "%s", entry->frontend_path));
-    TRY(store_remove(store, "%s", entry->backend_path));
-    return store_remove(store, "%s", entry->private_path);
+    TRY(store_remove_with_parent(store, entry->frontend_path));
+    TRY(store_remove_with_parent(store, entry->backend_path));
+    return store_remove_with_parent(store, entry->private_path);
 }
 
 struct error *devices_detach(struct toolstack *toolstack, const struct device_entry *entries,

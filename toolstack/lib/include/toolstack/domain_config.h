@@ -88,6 +88,9 @@ struct error *disk_config_parse(const char *text, const struct config_place *pla
                                 struct disk_config *disk) MUST_CHECK;
 struct error *nic_config_parse(const char *text, const struct config_place *place,
                                struct nic_config *nic) MUST_CHECK;
+
+// Gives an interface without a MAC address one of Xen's prefix.
+struct error *nic_config_complete(struct nic_config *nic) MUST_CHECK;
 void disk_config_free(struct disk_config *disk);
 void nic_config_free(struct nic_config *nic);
 

@@ -33,6 +33,9 @@ struct error *store_write(struct store *store, const char *value, const char *fo
 struct error *store_remove(struct store *store, const char *format, ...)
     PRINTF_LIKE(2, 3) MUST_CHECK;
 
+// The same, and the node above it goes, too, when it is empty then.
+struct error *store_remove_with_parent(struct store *store, const char *path) MUST_CHECK;
+
 // Who may do what with a node: owner may do everything, reader may read (no one else when -1).
 struct store_access {
     int owner;

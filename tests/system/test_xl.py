@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our xl beside Debian's in the same boot: the same listings to the letter, and what goes beyond.
+
+The scenarios run in this order on one boot; a guest that our xl has made lives through most of them.
+"""
+
+import json
+import re
+
+import pytest
+
+CONFIGURATION = {"memory": 4096, "toolstack": "bulkhead"}
+DEBIAN = "/usr/sbin/xl"
+
+# Times and states differ between two looks; everything else may not.
+LISTINGS = [
+    "list", "list -v", "list -c", "list -Z", "list -n", "vcpu-list", "info", "sched-credit2",
+    "sched-credit2 -d 0", "cpupool-list", "cpupool-list -c", "domid Domain-0", "domname 0", "uptime",
+]  # fmt: skip
+GUEST_LISTINGS = ["network-list guest", "block-list guest", "list guest", "vcpu-list guest", "domid guest"]
+
+
+def plain(text):
+    """A listing without what changes by itself."""
+    text = re.sub(r"\d+\.\d\b", "N.N", text)
+    text = re.sub(r"\d+:\d\d:\d\d", "H:MM:SS", text)
+    text = re.sub(r"\b[r-][b-][p-][s-][c-][d-]\b|[r-][b-]-(?= +N)", "STATE", text)
+    text = re.sub(r"(free_memory +: )\d+", r"\1N", text)
+    return [re.sub(r" +(?=N\.N)", " ", line).rstrip() for line in text.splitlines()]
+
+
+def cpu_free(lines):
+    """vcpu-list without the processor that a vcpu is on."""
+    return [re.sub(r"^(\S+ +\d+ +\d+ +)\d+ +\S+", r"\1CPU STATE", line) for line in lines]
+
+
+def assert_same(dom0, command):
+    ours = plain(dom0.check(f"xl {command}"))
+    theirs = plain(dom0.check(f"{DEBIAN} {command}"))
+    if command.startswith("vcpu-list"):
+        ours, theirs = cpu_free(ours), cpu_free(theirs)
+    if command.startswith("list"):
+        ours, theirs = [[re.sub(r" [rbpscd-]{6} ", " STATE ", line) for line in lines] for lines in (ours, theirs)]
+    assert ours == theirs
+
+
+def test_our_xl_is_found_first(dom0):
+    assert dom0.check("command -v xl").strip() == "/bulkhead/usr/sbin/xl"
+
+
+@pytest.mark.parametrize("command", LISTINGS)
+def test_same_listing(dom0, command):
+    assert_same(dom0, command)
+
+
+def test_listings_as_json(dom0):
+    domains = json.loads(dom0.check("xl list --json"))
+    assert [(domain["name"], domain["domid"]) for domain in domains] == [("Domain-0", 0)]
+    for command in ("vcpu-list", "uptime", "sched-credit2", "cpupool-list"):
+        assert isinstance(json.loads(dom0.check(f"xl {command} --json")), list)
+    assert json.loads(dom0.check("xl info --json"))["xen_major"] == "4"
+
+
+@pytest.mark.parametrize(
+    "command, status, words",
+    [
+        ("list nosuch", 1, r"nosuch is no domain.*\[no-such-domain\]"),
+        ("destroy 0", 1, r"domain 0 cannot be destroyed \[wrong-state\]"),
+        ("destroy", 2, r"destroy needs 1 argument more \[usage\]"),
+        ("nosuch", 2, "there is no command nosuch"),
+        ("create /nosuch.cfg", 1, r"cannot read the configuration /nosuch.cfg.*\[no-such-file\]"),
+        ("create guest.cfg memroy=5 -n", 0, "there is no setting memroy; do you mean memory"),
+        ("create guest.cfg vcpus=100", 1, r"line:1:7: vcpus must be from 1 to 64, not 100 \[config-value\]"),
+        ("create guest.cfg 'kernel=\"/root/guest.cfg\"'", 1, r"guest.cfg: the file is no kernel.*\[kernel-image\]"),
+        ("create guest.cfg memory=9", 1, r"9 MiB of memory is too little.*\[config-value\]"),
+        ("create guest.cfg memory=100000", 1, r"needs 100000 MiB.*\[not-enough-memory\]"),
+        ("create guest.cfg 'vif=[\"backend=nosuch\"]'", 1, r"there is no domain nosuch to serve it \[backend\]"),
+        ("create guest.cfg 'disk=[\"vdev=xvda,target=/nosuch\"]'", 1, r"disk xvda: .*\[hotplug-script\]"),
+    ],
+)
+def test_errors_say_what_and_why(dom0, command, status, words):
+    got, text = dom0.run(f"xl {command}", timeout=120)
+    assert got == status, text
+    assert re.search(words, text), text
+
+
+def test_failed_creations_leave_nothing(dom0):
+    assert len(dom0.check("xl list").splitlines()) == 2
+    tree = dom0.check("xenstore-ls -f")
+    assert "/local/domain/0/backend/" not in tree
+    assert not re.search(r"^/(local/domain|libxl)/[1-9]", tree, re.MULTILINE)
+    assert "creating-" not in dom0.check("ls /run/xen")
+
+
+def test_guest_with_one_command_line(dom0):
+    dom0.check("xl create -q guest.cfg vcpus=2 maxvcpus=3 'on_reboot=\"restart\"'", timeout=120)
+    dom0.check("wait-for 120 grep GUEST-READY /var/log/xen/console/guest-guest.log", timeout=150)
+
+
+@pytest.mark.parametrize("command", GUEST_LISTINGS)
+def test_same_listing_of_a_guest(dom0, command):
+    assert_same(dom0, command)
+
+
+def test_pause_and_unpause(dom0):
+    dom0.check("xl pause guest")
+    assert json.loads(dom0.check("xl list --json guest"))[0]["state"][2] == "p"
+    dom0.check("xl unpause guest")
+    assert json.loads(dom0.check("xl list --json guest"))[0]["state"][2] == "-"
+
+
+def test_rename(dom0):
+    dom0.check("xl rename guest other")
+    assert dom0.check("xl domid other") == dom0.check(f"{DEBIAN} domid other")
+    dom0.check("xl rename other guest")
+    status, text = dom0.run("xl rename guest Domain-0")
+    assert status == 1 and "[name-taken]" in text
+
+
+def test_second_of_the_same_name_is_refused(dom0):
+    status, text = dom0.run("xl create -q guest.cfg")
+    assert status == 1 and re.search(r"domain \d+ is already called guest \[name-taken\]", text)
+
+
+def test_vcpu_set(dom0):
+    def online():
+        return json.loads(dom0.check("xl list --json guest"))[0]["vcpus"]
+
+    dom0.check("xl vcpu-set guest 1")
+    dom0.check("wait-for 60 sh -c 'xl list guest | grep -q \" 1  *......  *[0-9.]*$\"'", timeout=80)
+    assert online() == 1
+
+
+def test_mem_set(dom0):
+    dom0.check("xl mem-set guest 200")
+    dom0.check(
+        "wait-for 60 sh -c '[ $(xl list guest | tail -n 1 | while read n i m r; do echo $m; done) -le 201 ]'",
+        timeout=80,
+    )
+    status, text = dom0.run("xl mem-set guest 300")
+    assert status == 1 and "it cannot have more than 256 MiB" in text
+
+
+def test_interface_comes_and_goes(dom0):
+    dom0.check("xl network-attach guest bridge=xenbr0 mac=00:16:3e:00:00:09", timeout=120)
+    assert len(json.loads(dom0.check("xl network-list --json guest"))) == 2
+    assert_same(dom0, "network-list guest")
+    dom0.check("xl network-detach guest 00:16:3e:00:00:09", timeout=120)
+    assert [nic["devid"] for nic in json.loads(dom0.check("xl network-list --json guest"))] == [0]
+
+
+def test_disk_comes_and_goes(dom0):
+    dom0.check("cp /guest/disk.img /root/second.img")
+    dom0.check("xl block-attach guest vdev=xvdb,target=/root/second.img", timeout=120)
+    assert [disk["dev"] for disk in json.loads(dom0.check("xl block-list --json guest"))] == ["xvda", "xvdb"]
+    dom0.check("xl block-detach guest xvdb", timeout=120)
+    assert "/root/second.img" not in dom0.check("losetup -a")
+
+
+def test_dump_core_is_an_elf_core(dom0):
+    dom0.check("mkdir -p /tmp/dump; mount -t tmpfs tmpfs /tmp/dump; xl dump-core guest /tmp/dump/core", timeout=180)
+    assert dom0.check("head -c 4 /tmp/dump/core | tail -c 3").strip() == "ELF"
+    dom0.check("umount /tmp/dump")
+
+
+def test_reboot_brings_the_same_guest_back(dom0):
+    before = int(dom0.check("xl domid guest"))
+    dom0.check("xl reboot guest")
+    dom0.check(f"wait-for 150 sh -c '[ \"$(xl domid guest)\" -gt {before} ]'", timeout=180)
+    dom0.check("wait-for 150 sh -c '[ $(grep -c GUEST-READY /var/log/xen/console/guest-guest.log) -ge 2 ]'", timeout=180)
+    assert "reason: reboot; action: restart" in dom0.check("cat /var/log/xen/xl-guest.log")
+
+
+def test_debians_xl_destroys_our_guest(dom0):
+    dom0.check(f"{DEBIAN} destroy guest", timeout=120)
+    dom0.check("wait-for 30 sh -c '! xl list guest'", timeout=60)
+
+
+def test_killed_creation_is_cleared_away(dom0):
+    dom0.check("xl create -q guest.cfg & sleep 2; kill -9 $!; wait", timeout=120)
+    before = dom0.check("xl list; ls /run/xen")
+    status, text = dom0.run("xl create -q -p guest.cfg", timeout=120)
+    assert status == 0, before + text
+    assert len(dom0.check("xl list").splitlines()) == 3
+    dom0.check("xl destroy guest", timeout=120)
+    assert "creating-" not in dom0.check("ls /run/xen")
+    assert not re.search(r"^/libxl/[1-9]", dom0.check("xenstore-ls -f"), re.MULTILINE)
+
+
+def test_two_creations_at_once(dom0):
+    dom0.check(
+        "xl create -q -p guest.cfg 'name=\"one\"' 'disk=[]' 'vif=[]' & "
+        "xl create -q -p guest.cfg 'name=\"two\"' 'disk=[]' 'vif=[]'; wait",
+        timeout=180,
+    )
+    names = [domain["name"] for domain in json.loads(dom0.check("xl list --json"))]
+    assert sorted(names) == ["Domain-0", "one", "two"]
+    dom0.check("xl destroy one; xl destroy two", timeout=120)
+    assert len(dom0.check("xl list").splitlines()) == 2

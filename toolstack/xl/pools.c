@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Processor pools: cpupool-create, -destroy, -rename, -cpu-add, -cpu-remove, -migrate. Names are
+// kept in xenstore below /local/pool. A pool that cannot be made complete is destroyed again.
+#include "xl.h"
+
+#include <toolstack/config.h>
+#include <toolstack/host.h>
+#include <toolstack/memory.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct error *operate(struct xl *xl, uint32_t command, uint32_t pool, uint32_t cpu,
+                             unsigned int domid)
+{
+    struct xen_sysctl_cpupool_op operation = {
+        .op = command, .cpupool_id = pool, .cpu = cpu, .domid = domid};
+
+    return host_pool_operation(&xl->toolstack, &operation);
+}
+
+static struct error *scheduler_number(const char *word, uint32_t *number)
+{
+    for (uint32_t i = XEN_SCHEDULER_CREDIT; i <= XEN_SCHEDULER_NULL; i++) {
+        if (!strcmp(word, host_scheduler_word(i))) {
+            *number = i;
+            return NULL;
+        }
+    }
+    return error_advice(error_new(ERROR_VALUE, "there is no scheduler %s", word),
+                        "There are credit, credit2, rtds, arinc653 and null.");
+}
+
+// The processors as a configuration lists them: a list of numbers or strings, or one string.
+static struct error *read_cpus(struct config *config, struct cpu_set *cpus)
+{
+    const struct config_value *value = config_find(config, "cpus");
+    struct text text = {0};
+
+    if (!value)
+        return error_advice(error_new(ERROR_VALUE, "cpus is not set"),
+                            "Say which free processors the pool gets: cpus = \"2-3\".");
+    for (size_t i = 0; i < value->count; i++)
+        if (value->items[i].text)
+            text_add(&text, "%s%s", text.length ? "," : "", value->items[i].text);
+    struct error *error = cpu_set_parse(
+        cpus, value->kind == CONFIG_LIST ? (text.bytes ? text.bytes : "none") : value->text);
+
+    text_free(&text);
+    return error;
+}
+
+static struct error *add_cpus(struct xl *xl, uint32_t pool, const struct cpu_set *cpus,
+                              uint32_t command)
+{
+    for (unsigned int cpu = 0; cpu < cpus->count; cpu++)
+        if (cpu_set_has(cpus, cpu))
+            TRY(operate(xl, command, pool, cpu, 0));
+    return NULL;
+}
+
+static struct error *make_pool(struct xl *xl, struct config *config)
+{
+    struct xen_sysctl_cpupool_op operation = {.op = XEN_SYSCTL_CPUPOOL_OP_CREATE,
+                                              .cpupool_id = XEN_SYSCTL_CPUPOOL_PAR_ANY};
+    const char *name = NULL;
+    const char *scheduler = NULL;
+    struct cpu_set cpus;
+    unsigned int limit;
+
+    TRY(config_string(config, "name", &name));
+    TRY(config_string(config, "sched", &scheduler));
+    if (!name)
+        return error_advice(error_new(ERROR_VALUE, "name is not set"),
+                            "Give the pool a name: name = \"pool\".");
+    TRY(host_get_scheduler(&xl->toolstack, &operation.sched_id));
+    if (scheduler)
+        TRY(scheduler_number(scheduler, &operation.sched_id));
+    TRY(host_cpu_limit(&xl->toolstack, &limit));
+    cpu_set_make(&cpus, limit);
+    struct error *error = read_cpus(config, &cpus);
+
+    if (!error)
+        error = host_pool_operation(&xl->toolstack, &operation);
+    if (!error) {
+        error = add_cpus(xl, operation.cpupool_id, &cpus, XEN_SYSCTL_CPUPOOL_OP_ADDCPU);
+        if (!error)
+            error =
+                store_write(xl->toolstack.store, name, "/local/pool/%u/name", operation.cpupool_id);
+        if (error) {
+            error_ignore(add_cpus(xl, operation.cpupool_id, &cpus, XEN_SYSCTL_CPUPOOL_OP_RMCPU));
+            error_ignore(operate(xl, XEN_SYSCTL_CPUPOOL_OP_DESTROY, operation.cpupool_id, 0, 0));
+        }
+    }
+    cpu_set_free(&cpus);
+    return error;
+}
+
+COMMAND(cpupool_create)
+{
+    static const struct option longs[] = {{"defconfig", required_argument, NULL, 'f'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          END_OF_OPTIONS};
+    const char *file = NULL;
+    struct config config = {0};
+    struct error *error = NULL;
+    int option;
+
+    while ((option = xl_option(xl, argc, argv, "hf:", longs)) >= 0)
+        if (option == 'f')
+            file = optarg;
+    if (!file && optind < argc && !strchr(argv[optind], '='))
+        file = argv[optind++];
+    if (!file && optind == argc)
+        return xl_misused(xl, "cpupool-create needs a file or settings");
+    if (file)
+        error = config_add_file(&config, file);
+    for (; optind < argc && !error; optind++)
+        error = config_add_text(&config, "command line", argv[optind], strlen(argv[optind]));
+    if (!error)
+        error = toolstack_open(&xl->toolstack);
+    if (!error)
+        error = make_pool(xl, &config);
+    if (!error)
+        config_warn_unused(&config, stderr);
+    config_free(&config);
+    return error;
+}
+
+static struct error *pool_argument(struct xl *xl, int argc, char **argv, int arguments, int index,
+                                   uint32_t *pool)
+{
+    while (xl_option(xl, argc, argv, "h", NULL) >= 0)
+        ;
+    TRY(xl_expect_arguments(xl, argc, arguments, arguments));
+    TRY(toolstack_open(&xl->toolstack));
+    return host_find_pool(&xl->toolstack, argv[optind + index], pool);
+}
+
+COMMAND(cpupool_destroy)
+{
+    struct cpu_pool *pools;
+    struct error *error = NULL;
+    uint32_t pool;
+    size_t count;
+
+    TRY(pool_argument(xl, argc, argv, 1, 0, &pool));
+    TRY(host_list_pools(&xl->toolstack, &pools, &count));
+    for (size_t i = 0; i < count && !error; i++) {
+        if (pools[i].id != pool)
+            continue;
+        if (pools[i].domains)
+            error = error_advice(
+                error_new(ERROR_STATE, "the pool still holds %u domains", pools[i].domains),
+                "Move them with xl cpupool-migrate first.");
+        else
+            error = add_cpus(xl, pool, &pools[i].cpus, XEN_SYSCTL_CPUPOOL_OP_RMCPU);
+    }
+    host_free_pools(pools, count);
+    if (error)
+        return error;
+    TRY(operate(xl, XEN_SYSCTL_CPUPOOL_OP_DESTROY, pool, 0, 0));
+    return store_remove(xl->toolstack.store, "/local/pool/%u", pool);
+}
+
+COMMAND(cpupool_rename)
+{
+    uint32_t pool;
+
+    TRY(pool_argument(xl, argc, argv, 2, 0, &pool));
+    return store_write(xl->toolstack.store, argv[optind + 1], "/local/pool/%u/name", pool);
+}
+
+static struct error *change_cpus(struct xl *xl, int argc, char **argv, uint32_t command)
+{
+    struct cpu_set cpus;
+    unsigned int limit;
+    uint32_t pool;
+
+    TRY(pool_argument(xl, argc, argv, 2, 0, &pool));
+    TRY(host_cpu_limit(&xl->toolstack, &limit));
+    cpu_set_make(&cpus, limit);
+    struct error *error = cpu_set_parse(&cpus, argv[optind + 1]);
+
+    if (!error)
+        error = add_cpus(xl, pool, &cpus, command);
+    cpu_set_free(&cpus);
+    return error;
+}
+
+COMMAND(cpupool_cpu_add)
+{
+    return change_cpus(xl, argc, argv, XEN_SYSCTL_CPUPOOL_OP_ADDCPU);
+}
+
+COMMAND(cpupool_cpu_remove)
+{
+    return change_cpus(xl, argc, argv, XEN_SYSCTL_CPUPOOL_OP_RMCPU);
+}
+
+COMMAND(cpupool_migrate)
+{
+    unsigned int domid;
+    uint32_t pool;
+
+    TRY(pool_argument(xl, argc, argv, 2, 1, &pool));
+    TRY(xl_domain(xl, argv[optind], &domid));
+    return operate(xl, XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN, pool, 0, domid);
+}
