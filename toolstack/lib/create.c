@@ -155,7 +155,8 @@ static struct error *write_vcpus(struct store *store, const struct creation *cre
 }
 
 // The nodes that the domain itself writes.
-static struct error *write_own_nodes(struct store *store, unsigned int domid)
+static struct error *write_own_nodes(struct store *store, const struct domain_config *config,
+                                     unsigned int domid)
 {
     static const char *const nodes[] = {
         "device/suspend/event-channel",
@@ -173,6 +174,9 @@ static struct error *write_own_nodes(struct store *store, unsigned int domid)
 
     for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
         TRY(store_write_for(store, own, "", "/local/domain/%u/%s", domid, nodes[i]));
+    // Where a driver domain's own tools keep their records.
+    if (config->driver_domain)
+        return store_write_for(store, own, "", "/local/domain/%u/libxl", domid);
     return NULL;
 }
 
@@ -220,7 +224,7 @@ static struct error *write_domain(struct store *store, void *context)
                     domid));
     TRY(store_write(store, "1", "/local/domain/%u/control/platform-feature-xs_reset_watches",
                     domid));
-    TRY(write_own_nodes(store, domid));
+    TRY(write_own_nodes(store, config, domid));
     return store_write(store, "pvh", "/libxl/%u/type", domid);
 }
 

@@ -215,7 +215,7 @@ struct error *domain_set_affinity(struct toolstack *toolstack, unsigned int domi
                                   const struct cpu_set *soft, bool force)
 {
     TRY(toolstack_open_hypervisor(toolstack));
-    unsigned int count = hard ? hard->count : soft->count;
+    unsigned int count = hard ? hard->count : soft ? soft->count : 0;
     size_t size = (count + 7) / 8;
     uint8_t *maps = hypervisor_buffer(toolstack->hypervisor, 2 * size);
     struct xen_domctl operation = {.cmd = XEN_DOMCTL_setvcpuaffinity, .domain = (domid_t)domid};

@@ -1,3 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# The command that people and scripts use.
+# The command that people and scripts use, its manual page, and completion of its commands.
 $(eval $(call program,usr/sbin/xl,$(sort $(wildcard xl/*.c)),$(LIB),$(LIB_LIBS)))
+$(eval $(call install_file,usr/share/man/man1/xl.1,0644,$(OBJ)/generated/xl.1))
+$(eval $(call install_file,usr/share/bash-completion/completions/xl,0644,xl/bash-completion))
+
+$(OBJ)/generated/make_manual: xl/man/make_manual.c xl/commands.def
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -O1 $(WARNINGS) -o $@ $<
+
+$(OBJ)/generated/xl.1: $(OBJ)/generated/make_manual
+	$(Q)$< >$@

@@ -51,8 +51,7 @@ static struct error *read_config(const struct create_options *options, int count
     return error;
 }
 
-// Detaches from the terminal: returns true in the process that stays in the background.
-static bool into_background(struct xl *xl, const char *name)
+bool xl_into_background(struct xl *xl, const char *name)
 {
     // Connections do not survive a fork; both processes open their own.
     toolstack_close(&xl->toolstack);
@@ -113,7 +112,7 @@ static struct error *run_domain(struct xl *xl, const struct create_options *opti
                                 struct domain_config *config, unsigned int domid)
 {
     bool watching =
-        !options->no_watch && (options->foreground || into_background(xl, config->name));
+        !options->no_watch && (options->foreground || xl_into_background(xl, config->name));
 
     if (watching)
         return watch_domain(xl, config, domid, !options->paused);

@@ -66,6 +66,10 @@ struct domain_config;
 struct error *watch_domain(struct xl *xl, struct domain_config *config, unsigned int domid,
                            bool unpause) MUST_CHECK;
 
+// Detaches from the terminal, with the output going to a log of this name. Returns true in the
+// process that stays in the background; connections are closed in both.
+bool xl_into_background(struct xl *xl, const char *name);
+
 // Joins the terminal with a console of a domain until the escape character is typed.
 struct error *console_attach(struct xl *xl, unsigned int domid, const char *type,
                              unsigned int number, int escape) MUST_CHECK;

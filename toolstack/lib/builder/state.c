@@ -45,8 +45,7 @@ static void add_record(struct text *stream, unsigned int type, unsigned int inst
         .typecode = (uint16_t)type, .instance = (uint16_t)instance, .length = (uint32_t)length};
 
     text_add_bytes(stream, (const char *)&descriptor, sizeof(descriptor));
-    if (length)
-        text_add_bytes(stream, record, length);
+    text_add_bytes(stream, record, length);
 }
 
 static void first_vcpu(struct hvm_hw_cpu *cpu, uint32_t entry, uint32_t start_info)
@@ -96,7 +95,7 @@ struct error *guest_make_state(const uint8_t *own_state, size_t own_size, unsign
         mtrr.msr_mtrr_def_type = MTRR_ENABLED | MTRR_WRITE_BACK;
         add_record(&stream, HVM_SAVE_CODE(MTRR), vcpu, &mtrr, sizeof(mtrr));
     }
-    add_record(&stream, HVM_SAVE_CODE(END), 0, NULL, 0);
+    add_record(&stream, HVM_SAVE_CODE(END), 0, "", 0);
     *size = stream.length;
     *result = (uint8_t *)text_take(&stream);
     return NULL;

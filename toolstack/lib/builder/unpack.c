@@ -221,6 +221,7 @@ struct error *kernel_unpack(const uint8_t *bytes, size_t size, size_t limit, uin
             error = format->unpack(bytes, size, &output);
         if (error) {
             free(output.bytes);
+            // cppcheck-suppress returnDanglingLifetime; errors do not refer to the output
             return error;
         }
         *result = output.bytes;

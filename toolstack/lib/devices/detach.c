@@ -120,6 +120,15 @@ static bool has_closed(struct toolstack *toolstack, const struct device_entry *e
     return state < 0 || state == STATE_CLOSED || !domain_is_there(toolstack, entry->backend);
 }
 
+static void drain_events(struct store *store)
+{
+    const char *token;
+    char *event;
+
+    while ((event = store_next_event(store, &token)) != NULL)
+        free(event);
+}
+
 // Waits until all backends have closed or the time is over; says how many have not.
 static size_t wait_closed(struct toolstack *toolstack, const struct device_entry *entries,
                           size_t count)
@@ -133,8 +142,6 @@ static size_t wait_closed(struct toolstack *toolstack, const struct device_entry
     while (closed < count) {
         struct pollfd descriptor = {.fd = store_descriptor(store), .events = POLLIN};
         int64_t left = deadline - loop_now();
-        const char *token;
-        char *event;
 
         if (has_closed(toolstack, &entries[closed])) {
             closed++;
@@ -143,8 +150,7 @@ static size_t wait_closed(struct toolstack *toolstack, const struct device_entry
         if (left <= 0)
             break;
         poll(&descriptor, 1, (int)left);
-        while ((event = store_next_event(store, &token)) != NULL)
-            free(event);
+        drain_events(store);
     }
     for (size_t i = 0; i < count; i++)
         store_unwatch(store, "close", "%s/state", entries[i].backend_path);
@@ -185,6 +191,34 @@ static struct error *run_remove_script(struct toolstack *toolstack,
     return error;
 }
 
+// Whether the domain of a backend has taken the device's nodes away, as xl devd does there.
+static bool remote_has_removed(struct toolstack *toolstack, const struct device_entry *entry)
+{
+    char *frontend = store_read(toolstack->store, "%s/frontend", entry->backend_path);
+    bool gone = !frontend;
+
+    free(frontend);
+    return gone || !domain_is_there(toolstack, entry->backend);
+}
+
+// Gives a driver domain time to run its script while the nodes are still there.
+static void wait_for_remote(struct toolstack *toolstack, const struct device_entry *entry)
+{
+    int64_t deadline = loop_now() + CLOSE_MILLISECONDS;
+    struct store *store = toolstack->store;
+
+    if (entry->backend == device_own_domain(toolstack))
+        return;
+    error_ignore(store_watch(store, "remote", "%s", entry->backend_path));
+    while (!remote_has_removed(toolstack, entry) && loop_now() < deadline) {
+        struct pollfd descriptor = {.fd = store_descriptor(store), .events = POLLIN};
+
+        poll(&descriptor, 1, (int)(deadline - loop_now()));
+        drain_events(store);
+    }
+    store_unwatch(store, "remote", "%s", entry->backend_path);
+}
+
 static struct error *remove_nodes(struct store *store, void *context)
 {
     const struct device_entry *entry = context;
@@ -218,6 +252,7 @@ struct error *devices_detach(struct toolstack *toolstack, const struct device_en
 
         error_in_device(failed, "%s %u", entry->type, entry->devid);
         error = error_first(error, failed);
+        wait_for_remote(toolstack, entry);
         error = error_first(error, store_transaction(toolstack->store, remove_nodes, entry));
     }
     return error;

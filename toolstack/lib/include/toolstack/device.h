@@ -67,6 +67,11 @@ struct error *devices_detach(struct toolstack *toolstack, const struct device_en
 // The domain that this program runs in.
 unsigned int device_own_domain(struct toolstack *toolstack);
 
+// Serves the backends of this domain, a driver domain: connects each device that a toolstack
+// describes here, by its hotplug script, and takes it away when it has been closed. Returns only on
+// an error; what goes wrong with one device is printed and written beside it.
+struct error *device_serve(struct toolstack *toolstack) MUST_CHECK;
+
 #define DEVICE_SCRIPTS "/etc/xen/scripts"
 
 // Starts a hotplug script; *process is a descriptor that becomes readable when it has ended, with
