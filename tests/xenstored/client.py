@@ -168,7 +168,7 @@ class RingClient(Client):
 class Daemon:
     """A running xenstored. ROOT, when given, is a Debian 13 root to run Debian's own in."""
 
-    def __init__(self, program, fake_library, libraries, root=None, arguments=()):
+    def __init__(self, program, fake_library, libraries, root=None, wrapper=()):
         self.root = root
         self.folder = tempfile.mkdtemp(prefix="x", dir=root)
         xenfs = os.path.join(root, "proc/xen") if root else self.folder
@@ -185,11 +185,11 @@ class Daemon:
             self.path = os.path.join(root, "run/xenstored/socket")
             shutil.copy(fake_library, os.path.join(root, "fake_xen.so"))
             command = ["chroot", root, "/lib64/ld-linux-x86-64.so.2", "--preload", "/fake_xen.so"]
-            command += [program, "-N", *arguments]
+            command += [program, "-N"]
         else:
             self.path = os.path.join(self.folder, "socket")
             environment.update(LD_PRELOAD=fake_library, LD_LIBRARY_PATH=libraries)
-            command = [program, "-N", "--socket", self.path, "--xenfs", self.folder, *arguments]
+            command = [*wrapper, program, "-N", "--socket", self.path, "--xenfs", self.folder]
         if os.path.exists(self.path):
             os.unlink(self.path)
         # pylint: disable=consider-using-with

@@ -24,8 +24,9 @@
 struct client {
     int fd;
     uint32_t transaction;
+    size_t buffered;
+    char buffer[16384];
     char reply[XENSTORE_PAYLOAD_MAX + 1];
-    uint32_t reply_length;
 };
 
 struct counts {
@@ -40,16 +41,35 @@ static void fail(const char *what)
     exit(1);
 }
 
-static void read_all(int fd, void *data, size_t length)
+/* Waits until LENGTH bytes are in the buffer. */
+static void fill(struct client *client, size_t length)
 {
-    for (size_t done = 0; done < length;) {
-        ssize_t part = read(fd, (char *)data + done, length - done);
+    while (client->buffered < length) {
+        ssize_t part = read(client->fd, client->buffer + client->buffered,
+                            sizeof(client->buffer) - client->buffered);
 
         if (part <= 0) {
             fail("read");
         }
-        done += (size_t)part;
+        client->buffered += (size_t)part;
     }
+}
+
+/* Takes the next message: its payload goes to REPLY. Returns its type. */
+static uint32_t next_message(struct client *client)
+{
+    struct xsd_sockmsg header;
+    size_t whole;
+
+    fill(client, sizeof(header));
+    memcpy(&header, client->buffer, sizeof(header));
+    whole = sizeof(header) + header.len;
+    fill(client, whole);
+    memcpy(client->reply, client->buffer + sizeof(header), header.len);
+    client->reply[header.len] = '\0';
+    client->buffered -= whole;
+    memmove(client->buffer, client->buffer + whole, client->buffered);
+    return header.type;
 }
 
 /* Sends a request and waits for its reply, past events. Returns whether it was no error. */
@@ -65,12 +85,9 @@ static int request(struct client *client, uint32_t type, const char *data, size_
         fail("write");
     }
     do {
-        read_all(client->fd, &header, sizeof(header));
-        read_all(client->fd, client->reply, header.len);
-    } while (header.type == XS_WATCH_EVENT);
-    client->reply[header.len] = '\0';
-    client->reply_length = header.len;
-    return header.type != XS_ERROR;
+        type = next_message(client);
+    } while (type == XS_WATCH_EVENT);
+    return type != XS_ERROR;
 }
 
 static void must(struct client *client, uint32_t type, const char *data, size_t length)

@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define BUCKETS_FIRST 64
+/* An event with the longest path must fit into a message. */
+#define TOKEN_LONGEST (XENSTORE_PAYLOAD_MAX - PATH_LONGEST - 2)
 
 struct watch_point {
     struct watch_point *next_hashed;
@@ -205,7 +207,8 @@ int watch_add(struct connection *connection, const char *path, const char *token
     if (find(connection, path, token)) {
         return EEXIST;
     }
-    if (domain_exceeds(connection->domain, QUOTA_WATCHES, connection->domain->watches + 1LL) ||
+    if (strlen(token) > TOKEN_LONGEST ||
+        domain_exceeds(connection->domain, QUOTA_WATCHES, connection->domain->watches + 1LL) ||
         domain_lacks_memory(connection->domain, bytes)) {
         return E2BIG;
     }

@@ -30,7 +30,7 @@ struct watch {
 
 /*
  * Adds a watch. PATH is canonical; SKIP bytes of it are the client's home, which it has not
- * written. 0, EEXIST, E2BIG (quota) or ENOMEM. Does not fire it.
+ * written. 0, EEXIST, E2BIG (quota, or a token too long) or ENOMEM. Does not fire it.
  */
 int watch_add(struct connection *connection, const char *path, const char *token, int depth,
               unsigned skip);

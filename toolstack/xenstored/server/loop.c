@@ -20,6 +20,7 @@
 #define EVENTS_A_ROUND 64
 #define ACCEPTS_A_ROUND 16
 #define PORTS_A_ROUND 64
+#define SOCKET_EVENTS (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLET)
 
 struct client {
     struct client *next; /* in the queue */
@@ -29,6 +30,7 @@ struct client {
     struct loop *loop;
     int fd; /* -1 for a ring */
     bool readable;
+    bool wants_room;
     bool queued;
 };
 
@@ -98,13 +100,31 @@ static ssize_t socket_receive(struct connection *connection, char *data, size_t 
     return received;
 }
 
+/* Asks for an event when there is room again, or not: otherwise every reply that is read is one. */
+static void want_room(struct client *client, bool want)
+{
+    struct epoll_event event = {.events = SOCKET_EVENTS | (want ? EPOLLOUT : 0),
+                                .data.ptr = client};
+
+    if (client->wants_room != want &&
+        epoll_ctl(client->loop->epoll, EPOLL_CTL_MOD, client->fd, &event) == 0) {
+        client->wants_room = want;
+    }
+}
+
 static ssize_t socket_transmit(struct connection *connection, const char *data, size_t length)
 {
     struct client *client = connection_port(connection);
     ssize_t sent = send(client->fd, data, length, MSG_NOSIGNAL);
 
     if (sent < 0) {
-        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+        if (errno != EAGAIN && errno != EINTR) {
+            return -1;
+        }
+        sent = 0;
+    }
+    if ((size_t)sent < length) {
+        want_room(client, true);
     }
     return sent;
 }
@@ -137,7 +157,7 @@ static void close_socket(struct loop *loop, struct client *client)
 static void add_socket(struct loop *loop, int fd)
 {
     struct client *client = calloc(1, sizeof(*client));
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
+    struct epoll_event event = {.events = SOCKET_EVENTS};
 
     if (!client) {
         close(fd);
@@ -277,6 +297,9 @@ static void gather(struct loop *loop)
         } else {
             struct client *client = events[i].data.ptr;
 
+            if (events[i].events & EPOLLOUT) {
+                want_room(client, false);
+            }
             if (events[i].events & ~(uint32_t)EPOLLOUT) {
                 client->readable = true;
             }
