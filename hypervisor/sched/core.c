@@ -156,7 +156,9 @@ static void begin_running(struct run_queue *rq, struct sched_cpu *sc, struct sch
     sv->accounted = t;
     sc->run_start = t;
     v->cpu = sc->cpu->id;
-    __atomic_store_n(&v->running, true, __ATOMIC_RELEASE);
+    // Seen before this CPU looks at any translation of the domain: who changes one looks here after
+    // that for the CPUs that may have the old one (p2m.c).
+    __atomic_store_n(&v->running, true, __ATOMIC_SEQ_CST);
     runstate_change(v, RUNSTATE_running, t);
 }
 
