@@ -6,7 +6,7 @@
 // been freed and come back for something else. Table pages are overwritten when they are freed, so
 // a reader that is still in one finds nonsense, and the sanitizer sees him. In one part of the
 // range something is mapped at all times, by small or large pages: there every look-up succeeds.
-// The readers are the CPUs that run the domain's vcpus, so they may also borrow pages.
+// Some of the readers are the CPUs that run the domain's vcpus, and may also borrow pages.
 
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -31,7 +31,8 @@
 #define SPAN 2048UL         // guest frames in use
 #define ALWAYS_MAPPED 512UL // the first of them
 #define WRITERS 2u
-#define READERS 3u
+#define READERS 4u
+#define OUTSIDERS 2u // readers that run no vcpu of the domain
 #define CHANGES 1000u
 
 static struct domain *d;
@@ -141,7 +142,7 @@ static void look(struct random *r)
         assert_true(found.type == P2M_RAM || (found.type == P2M_INVALID && gfn >= ALWAYS_MAPPED));
         return;
     }
-    borrow = choose(r, 2);
+    borrow = test_cpu->current && choose(r, 2);
     page = (borrow ? p2m_borrow_page : p2m_get_page)(d, GFN(gfn), choose(r, 2), &type);
     if (!page) {
         assert_int_equal(type, P2M_INVALID);
@@ -167,7 +168,7 @@ static void *reader(void *data)
     struct random r = {0x9e3779b97f4a7c15UL * (n + 1)};
 
     world_enter_cpu(n);
-    test_cpu->current = d->vcpus[n - WRITERS - 1];
+    test_cpu->current = n > WRITERS + OUTSIDERS ? d->vcpus[n - WRITERS - OUTSIDERS - 1] : NULL;
     world_take_calls(true);
     while (__atomic_load_n(&writers_at_work, __ATOMIC_SEQ_CST)) {
         look(&r);
@@ -207,11 +208,12 @@ static int start(void **state)
     test_cpu->current = NULL;
     free(d->vcpus[0]);
     free(d->vcpus);
-    d->max_vcpus = READERS;
-    d->vcpus = calloc(READERS, sizeof(*d->vcpus));
-    for (unsigned int i = 0; i < READERS; i++) {
+    d->max_vcpus = READERS - OUTSIDERS;
+    d->vcpus = calloc(d->max_vcpus, sizeof(*d->vcpus));
+    for (unsigned int i = 0; i < d->max_vcpus; i++) {
         d->vcpus[i] = calloc(1, sizeof(*d->vcpus[i]));
-        d->vcpus[i]->cpu = i + WRITERS + 1;
+        d->vcpus[i]->domain = d;
+        d->vcpus[i]->cpu = i + WRITERS + OUTSIDERS + 1;
         d->vcpus[i]->running = true;
     }
     return 0;

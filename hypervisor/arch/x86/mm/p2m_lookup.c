@@ -109,43 +109,6 @@ struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn)
     return found;
 }
 
-struct page *p2m_get_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type *type)
-{
-    enum p2m_type found = P2M_INVALID;
-    struct page *page = NULL;
-    struct leaf leaf;
-    mfn_t mfn;
-
-    while (find_leaf(d->arch.p2m, gfn, &leaf)) {
-        mfn = leaf_mfn(&leaf, gfn);
-        // An entry for memory holds a reference: without one the frame is a device's, or the entry
-        // has changed.
-        page = mfn_in_table(mfn) && page_get_any(mfn_to_page(mfn)) ? mfn_to_page(mfn) : NULL;
-        found = p2m_leaf_type(d, leaf.entry, mfn);
-        if (likely(is_unchanged(&leaf))) {
-            break;
-        }
-        if (page) {
-            page_put(page);
-        }
-        page = NULL;
-        found = P2M_INVALID;
-    }
-    if (page && write && !p2m_is_writable(found)) {
-        page_put(page);
-        page = NULL;
-    }
-    if (type) {
-        *type = found;
-    }
-    return page;
-}
-
-void p2m_put_page(struct page *page)
-{
-    page_put(page);
-}
-
 static void remember(struct p2m_cache *cache, uint64_t generation, gfn_t gfn, mfn_t mfn,
                      enum p2m_type type)
 {
@@ -177,11 +140,68 @@ struct page *p2m_borrow_page(struct domain *d, gfn_t gfn, bool write, enum p2m_t
         }
         remember(cache, generation, gfn, mfn, *type);
     }
-    *type = (enum p2m_type)known->type;
-    return write && !p2m_is_writable(*type) ? NULL : mfn_to_page(MFN(known->mfn));
+    *type = (enum p2m_type)known->type; // P2M_INVALID: no frame number has this place yet
+    return *type == P2M_INVALID || (write && !p2m_is_writable(*type))
+               ? NULL
+               : mfn_to_page(MFN(known->mfn));
 }
 
 void p2m_return_page(struct page *page)
 {
     (void)page;
+}
+
+// Any domain's page, referenced.
+static struct page *get_any_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type *type)
+{
+    struct page *page = NULL;
+    struct leaf leaf;
+
+    *type = P2M_INVALID;
+    while (find_leaf(d->arch.p2m, gfn, &leaf)) {
+        mfn_t mfn = leaf_mfn(&leaf, gfn);
+
+        // An entry for memory holds a reference: without one the frame is a device's, or the entry
+        // has changed.
+        page = mfn_in_table(mfn) && page_get_any(mfn_to_page(mfn)) ? mfn_to_page(mfn) : NULL;
+        *type = p2m_leaf_type(d, leaf.entry, mfn);
+        if (likely(is_unchanged(&leaf))) {
+            break;
+        }
+        if (page) {
+            page_put(page);
+        }
+        page = NULL;
+        *type = P2M_INVALID;
+    }
+    if (page && write && !p2m_is_writable(*type)) {
+        page_put(page);
+        page = NULL;
+    }
+    return page;
+}
+
+struct page *p2m_get_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type *type)
+{
+    const struct vcpu *v = this_cpu()->current;
+    enum p2m_type found;
+    struct page *page;
+
+    if (v && v->domain == d) {
+        page = p2m_borrow_page(d, gfn, write, &found);
+        if (page && !page_get_any(page)) {
+            page = NULL; // there are as many references as can be counted
+        }
+    } else {
+        page = get_any_page(d, gfn, write, &found);
+    }
+    if (type) {
+        *type = found;
+    }
+    return page;
+}
+
+void p2m_put_page(struct page *page)
+{
+    page_put(page);
 }
