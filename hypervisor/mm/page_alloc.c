@@ -30,6 +30,7 @@ struct request {
 
 struct free_lists {
     uint32_t first[MAX_ORDER + 1]; // frame number of the first block, or NO_FRAME
+    uint32_t orders;               // bit n: there is a block of that order
 };
 
 static struct free_lists free_lists[ZONES][2]; // [zone][dirty]
@@ -56,28 +57,32 @@ static void set_link(uint32_t *link, uint64_t frame)
 static void block_link(uint64_t frame, unsigned int order, bool dirty)
 {
     struct page *page = &frame_table[frame];
-    uint32_t *first = &free_lists[zone_of(frame)][dirty].first[order];
+    struct free_lists *lists = &free_lists[zone_of(frame)][dirty];
+    uint32_t next = lists->first[order];
 
     page_set_state(page, PAGE_STATE_FREE);
     page->head = 1;
     page->order = (uint8_t)order;
     page->dirty = dirty;
-    set_link(&page->free.next, *first);
+    set_link(&page->free.next, next);
     set_link(&page->free.prev, NO_FRAME);
-    if (*first != NO_FRAME) {
-        set_link(&frame_table[*first].free.prev, frame);
+    if (next != NO_FRAME) {
+        set_link(&frame_table[next].free.prev, frame);
     }
-    *first = (uint32_t)frame;
+    lists->first[order] = (uint32_t)frame;
+    lists->orders |= 1u << order;
 }
 
 static void block_unlink(uint64_t frame)
 {
     struct page *page = &frame_table[frame];
+    struct free_lists *lists = &free_lists[zone_of(frame)][page->dirty];
 
     if (page->free.prev != NO_FRAME) {
         set_link(&frame_table[page->free.prev].free.next, page->free.next);
     } else {
-        free_lists[zone_of(frame)][page->dirty].first[page->order] = page->free.next;
+        lists->first[page->order] = page->free.next;
+        lists->orders &= ~((uint32_t)(page->free.next == NO_FRAME) << page->order);
     }
     if (page->free.next != NO_FRAME) {
         set_link(&frame_table[page->free.next].free.prev, page->free.prev);
@@ -166,15 +171,15 @@ static void cut_block(uint64_t block, unsigned int have, uint64_t frame, unsigne
 static bool take_from(enum zone zone, bool dirty, unsigned int order, unsigned int from,
                       uint64_t *frame)
 {
-    unsigned int have = MAX(order, from);
+    const struct free_lists *lists = &free_lists[zone][dirty];
+    uint32_t orders = lists->orders >> MAX(order, from) << MAX(order, from);
+    unsigned int have;
 
-    while (have <= MAX_ORDER && free_lists[zone][dirty].first[have] == NO_FRAME) {
-        have++;
-    }
-    if (have > MAX_ORDER) {
+    if (!orders) {
         return false;
     }
-    *frame = free_lists[zone][dirty].first[have];
+    have = (unsigned int)__builtin_ctz(orders);
+    *frame = lists->first[have];
     block_unlink(*frame);
     cut_block(*frame, have, *frame, order, dirty);
     return true;
