@@ -448,8 +448,8 @@ static void test_revoked_grants_are_not_written(void **state)
     run(workers, ARRAY_SIZE(workers));
     for (grant_ref_t ref = FIRST_REF; ref < FIRST_REF + REFS; ref++) {
         assert_int_equal(grants_v1(a, ref)->flags & (GTF_reading | GTF_writing), 0);
-        assert_int_equal(
-            mfn_to_page(p2m_lookup(a, GFN(GRANTED_GFN + ref - FIRST_REF)).mfn)->count, 1);
+        assert_int_equal(mfn_to_page(p2m_lookup(a, GFN(GRANTED_GFN + ref - FIRST_REF)).mfn)->count,
+                         1);
     }
 }
 

@@ -82,8 +82,8 @@ static inline bool p2m_is_mapped(struct domain *d, gfn_t gfn)
 // write: only if the guest may write it. Put it by page_put (p2m_put_page). Takes no lock.
 struct page *p2m_get_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type *type);
 void p2m_put_page(struct page *page);
-// The same for a moment, at less cost: d is the current vcpu's domain, and until p2m_return_page the
-// caller takes no lock and opens no interrupt window.
+// The same for a moment, at less cost: d is the current vcpu's domain, and until p2m_return_page
+// the caller takes no lock and opens no interrupt window.
 struct page *p2m_borrow_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type *type);
 void p2m_return_page(struct page *page);
 // Every entry for memory holds one reference on each of its frames, dropped when it goes. For

@@ -18,7 +18,7 @@ void arch_heap_unmap(mfn_t mfn, unsigned int order); // all CPUs' TLBs are flush
 void *arch_map_slot(mfn_t mfn);
 void arch_unmap_slot(const void *p);
 void *arch_move_slot(void *p, mfn_t mfn); // the innermost shows another frame; returns p
-bool arch_is_map_slot(const void *p); // whether an address came from arch_map_slot
+bool arch_is_map_slot(const void *p);     // whether an address came from arch_map_slot
 // A page of address space visible to all CPUs; NULL when out of space.
 void *arch_map_lasting(mfn_t mfn);
 void arch_unmap_lasting(void *p);
