@@ -17,6 +17,8 @@
 #include <x86/hvm.h>
 #include <x86/time.h>
 
+#include "domctl_internal.h"
+
 #define COPY_PIECE (256u * 1024u)
 #define PAGES_PER_MIB 256u
 #define TSC_MODE_DEFAULT 0u
@@ -289,6 +291,20 @@ static int map_ports(struct domain *d, const struct xen_domctl_ioport_mapping *r
     return error;
 }
 
+static int vcpu_state(struct domain *d, struct xen_domctl *op, bool *copy_back)
+{
+    switch (op->cmd) {
+    case XEN_DOMCTL_getvcpuextstate:
+        return domctl_get_extended_state(d, &op->u.vcpuextstate, copy_back);
+    case XEN_DOMCTL_setvcpuextstate:
+        return domctl_set_extended_state(d, &op->u.vcpuextstate);
+    case XEN_DOMCTL_get_vcpu_msrs:
+        return domctl_get_msrs(d, &op->u.vcpu_msrs, copy_back);
+    default:
+        return domctl_set_msrs(d, &op->u.vcpu_msrs, copy_back);
+    }
+}
+
 int arch_domctl(struct domain *d, struct xen_domctl *op, bool *copy_back)
 {
     switch (op->cmd) {
@@ -322,11 +338,12 @@ int arch_domctl(struct domain *d, struct xen_domctl *op, bool *copy_back)
         op->u.address_size.size = 64;
         *copy_back = true;
         return 0;
-    // State that lies outside the HVM context, which such domains do not have.
-    case XEN_DOMCTL_get_vcpu_msrs:
-    case XEN_DOMCTL_set_vcpu_msrs:
     case XEN_DOMCTL_getvcpuextstate:
     case XEN_DOMCTL_setvcpuextstate:
+    case XEN_DOMCTL_get_vcpu_msrs:
+    case XEN_DOMCTL_set_vcpu_msrs:
+        return d == current_domain() ? -XEN_EINVAL : vcpu_state(d, op, copy_back);
+    // What PV vcpus have.
     case XEN_DOMCTL_get_ext_vcpucontext:
     case XEN_DOMCTL_set_ext_vcpucontext:
     case XEN_DOMCTL_set_address_size:

@@ -424,6 +424,29 @@ static int load_record(const struct context *c, const struct record *record)
     return 0;
 }
 
+int hvm_context_load_one(struct domain *d, uint32_t code, uint32_t instance, const void *data,
+                         uint32_t length)
+{
+    const struct hvm_save_descriptor descriptor = {(uint16_t)code, (uint16_t)instance, length};
+    struct context c = {d, 0};
+    struct record record;
+    int error = code > UINT16_MAX || instance > UINT16_MAX ? -XEN_EINVAL
+                                                           : interpret(&c, &descriptor, &record);
+
+    if (error) {
+        return error;
+    }
+    record.data = data;
+    domain_pause(d);
+    c.host_tsc = read_tsc();
+    error = check_record(&c, &record);
+    if (!error) {
+        load_record(&c, &record);
+    }
+    domain_unpause(d);
+    return error;
+}
+
 // Calls fn for each record of a stream that begins with a header, until fn fails.
 static int for_each_record(const struct context *c, const char *buffer, uint32_t size,
                            int (*fn)(const struct context *c, const struct record *record))

@@ -133,6 +133,9 @@ int hvm_context_load(struct domain *d, const void *buffer, uint32_t size);
 // type; -XEN_ENOENT: no such record now; -XEN_ENOBUFS: more than *size.
 int hvm_context_save_one(struct domain *d, uint32_t type, uint32_t instance, void *buffer,
                          uint32_t *size);
+// Takes over one record of those lengths, data aligned to 8. Errors as hvm_context_load's.
+int hvm_context_load_one(struct domain *d, uint32_t type, uint32_t instance, const void *data,
+                         uint32_t length);
 
 #define HVM_EXCEPTION_DB 1
 #define HVM_EXCEPTION_UD 6
