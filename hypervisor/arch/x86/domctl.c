@@ -23,8 +23,6 @@
 #define PAGES_PER_MIB 256u
 #define TSC_MODE_DEFAULT 0u
 #define TSC_MODE_NATIVE 2u
-#define MSR_PLATFORM_INFO 0xceu
-#define MSR_ARCH_CAPABILITIES 0x10au
 #define GUEST_PHYSICAL_BITS_LIMIT 48u
 
 int arch_domain_update_ports(struct domain *d)
@@ -147,32 +145,42 @@ static int get_context_partial(struct domain *d, struct xen_domctl_hvmcontext_pa
 static int get_policy(struct domain *d, struct xen_domctl_cpu_policy *request, bool *copy_back)
 {
     const struct cpuid_policy *policy = d->arch.policy;
-    uint32_t room = request->nr_leaves;
+    bool room = request->nr_leaves >= policy->count && request->nr_msrs >= CPUID_POLICY_MSRS;
 
     *copy_back = true;
     request->nr_leaves = policy->count;
-    request->nr_msrs = 0;
-    if (room < policy->count) {
+    request->nr_msrs = CPUID_POLICY_MSRS;
+    if (!room) {
         return -XEN_ENOBUFS;
     }
-    return copy_to_handle(request->leaves, 0, policy->leaves, policy->count) ? -XEN_EFAULT : 0;
+    return copy_to_handle(request->leaves, 0, policy->leaves, policy->count) ||
+                   copy_to_handle(request->msrs, 0, cpuid_policy_msrs, CPUID_POLICY_MSRS)
+               ? -XEN_EFAULT
+               : 0;
 }
 
-// The registers that the public policy names say nothing beyond zero here: what they would
-// announce (CPUID faulting, immunity to attacks) is not offered to domains.
+static bool policy_has_msr(const xen_msr_entry_t *msr)
+{
+    for (unsigned int i = 0; i < CPUID_POLICY_MSRS; i++) {
+        if (msr->idx == cpuid_policy_msrs[i].idx) {
+            return !msr->flags && msr->val == cpuid_policy_msrs[i].val;
+        }
+    }
+    return false;
+}
+
 static int check_policy_msrs(struct xen_domctl_cpu_policy *request)
 {
     xen_msr_entry_t msr;
 
-    if (request->nr_msrs > 2) {
+    if (request->nr_msrs > CPUID_POLICY_MSRS) {
         return -XEN_E2BIG;
     }
     for (uint32_t i = 0; i < request->nr_msrs; i++) {
         if (copy_from_handle(&msr, request->msrs, i, 1)) {
             return -XEN_EFAULT;
         }
-        if ((msr.idx != MSR_PLATFORM_INFO && msr.idx != MSR_ARCH_CAPABILITIES) || msr.flags ||
-            msr.val) {
+        if (!policy_has_msr(&msr)) {
             request->err_msr = msr.idx;
             return -XEN_EINVAL;
         }

@@ -170,6 +170,36 @@ uint32_t arch_features(const struct domain *d)
     return 1u << XENFEAT_hvm_safe_pvclock | 1u << XENFEAT_hvm_callback_vector;
 }
 
+// Without a buffer: tells how much can come.
+static int give_leaves(struct xen_sysctl_cpu_policy *request, const struct cpuid_policy *policy)
+{
+    bool room = request->nr_leaves >= policy->count;
+
+    if (!request->leaves.p) {
+        request->nr_leaves = CPUID_POLICY_MAX_LEAVES;
+        return 0;
+    }
+    request->nr_leaves = policy->count;
+    if (!room) {
+        return -XEN_ENOBUFS;
+    }
+    return copy_to_handle(request->leaves, 0, policy->leaves, policy->count) ? -XEN_EFAULT : 0;
+}
+
+static int give_msrs(struct xen_sysctl_cpu_policy *request)
+{
+    bool room = request->nr_msrs >= CPUID_POLICY_MSRS;
+
+    request->nr_msrs = CPUID_POLICY_MSRS;
+    if (!request->msrs.p) {
+        return 0;
+    }
+    if (!room) {
+        return -XEN_ENOBUFS;
+    }
+    return copy_to_handle(request->msrs, 0, cpuid_policy_msrs, CPUID_POLICY_MSRS) ? -XEN_EFAULT : 0;
+}
+
 static int get_cpu_policy(struct xen_sysctl_cpu_policy *request, bool *copy_back)
 {
     static const struct cpuid_policy *const policies[] = {
@@ -179,7 +209,7 @@ static int get_cpu_policy(struct xen_sysctl_cpu_policy *request, bool *copy_back
         [XEN_SYSCTL_cpu_policy_hvm_default] = &cpuid_policy_hvm_default,
     };
     const struct cpuid_policy *policy;
-    int error = 0;
+    int error;
 
     if (request->_rsvd || request->index >= ARRAY_SIZE(policies)) {
         return -XEN_EINVAL;
@@ -188,18 +218,9 @@ static int get_cpu_policy(struct xen_sysctl_cpu_policy *request, bool *copy_back
     if (!policy) {
         return -XEN_EOPNOTSUPP; // for PV guests, which there are none of
     }
-    if (!request->leaves.p) {
-        request->nr_leaves = CPUID_POLICY_MAX_LEAVES;
-    } else {
-        error = request->nr_leaves < policy->count ? -XEN_ENOBUFS : 0;
-        request->nr_leaves = policy->count;
-        if (!error && copy_to_handle(request->leaves, 0, policy->leaves, policy->count)) {
-            return -XEN_EFAULT;
-        }
-    }
-    request->nr_msrs = 0; // no register's value is a matter of policy
     *copy_back = true;
-    return error;
+    error = give_leaves(request, policy);
+    return error ? error : give_msrs(request);
 }
 
 static int get_featureset(struct xen_sysctl_cpu_featureset *request, bool *copy_back)

@@ -34,6 +34,14 @@
 struct cpuid_policy cpuid_policy_raw, cpuid_policy_host, cpuid_policy_hvm_max,
     cpuid_policy_hvm_default;
 
+#define MSR_PLATFORM_INFO 0xceu
+#define MSR_ARCH_CAPABILITIES 0x10au
+
+const xen_msr_entry_t cpuid_policy_msrs[CPUID_POLICY_MSRS] = {
+    {.idx = MSR_PLATFORM_INFO},
+    {.idx = MSR_ARCH_CAPABILITIES},
+};
+
 struct mask {
     uint32_t leaf, subleaf;
     struct cpuid_leaf keep; // bits that pass

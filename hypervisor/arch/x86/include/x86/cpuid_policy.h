@@ -21,6 +21,11 @@ struct cpuid_policy {
     uint64_t cr4_valid, efer_valid;
 };
 
+// The registers that belong to every policy beside the leaves, in the public ABI's order. What they
+// would announce (CPUID faulting, immunity to attacks) is offered to no domain: all are zero.
+#define CPUID_POLICY_MSRS 2u
+extern const xen_msr_entry_t cpuid_policy_msrs[CPUID_POLICY_MSRS];
+
 void cpuid_policy_init(void); // once, on the boot CPU
 // The machine's own values; the most that a PVH or HVM domain may see; what it sees by default.
 extern struct cpuid_policy cpuid_policy_raw, cpuid_policy_host, cpuid_policy_hvm_max,
