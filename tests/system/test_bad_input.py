@@ -50,6 +50,16 @@ def ivrs_argument(name, body):
     return "-acpitable", f"sig=IVRS,rev=1,data={scratch_file(name, body)}"
 
 
+def dmar(base, flags=1, structure_length=None):
+    """The body of a DMAR after its ACPI header, with one unit for everything."""
+    length = 16 if structure_length is None else structure_length
+    return struct.pack("<BB10x", 38, flags) + struct.pack("<HHBBHQ", 0, length, 1, 0, 0, base)
+
+
+def dmar_argument(name, body):
+    return "-acpitable", f"sig=DMAR,rev=1,data={scratch_file(name, body)}"
+
+
 def expect_halt(boot, message, **settings):
     with boot(**settings) as halted:
         halted.expect(message, 90)
@@ -102,6 +112,19 @@ def test_no_iommu(boot):
 )
 def test_ivrs_that_lies(boot, name, body):
     expect_halt(boot, r"IVRS|IOMMU", iommu="", qemu_arguments=ivrs_argument(name, body))
+
+
+@pytest.mark.parametrize(
+    "name, body",
+    [
+        ("dmar-no-such-unit", dmar(0xFED90000)),
+        ("dmar-unit-in-memory", dmar(0x00100000)),
+        ("dmar-no-remapping", dmar(0xFED90000, flags=0)),
+        ("dmar-cut-off", dmar(0xFED90000, structure_length=0xFFFF)),
+    ],
+)
+def test_dmar_that_lies(boot, name, body):
+    expect_halt(boot, r"DMAR", iommu="", qemu_arguments=dmar_argument(name, body))
 
 
 def test_33_modules(boot):
