@@ -41,6 +41,8 @@ int domctl_iomem_permission(struct domain *d, struct xen_domctl *op);
 int domctl_ioport_permission(struct domain *d, struct xen_domctl *op);
 int domctl_irq_permission(struct domain *d, struct xen_domctl *op);
 int domctl_gsi_permission(struct domain *d, struct xen_domctl *op);
+int domctl_bind_pt_irq(struct domain *d, struct xen_domctl *op);
+int domctl_unbind_pt_irq(struct domain *d, struct xen_domctl *op);
 int domctl_memory_mapping(struct domain *d, struct xen_domctl *op);
 int domctl_page_frame_info(struct domain *d, struct xen_domctl *op);
 

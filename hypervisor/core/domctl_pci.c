@@ -11,6 +11,7 @@
 #include <bulkhead/guest_access.h>
 #include <bulkhead/iommu.h>
 #include <bulkhead/pci.h>
+#include <bulkhead/rangeset.h>
 #include <bulkhead/vpci.h>
 #include <xen/domctl.h>
 
@@ -187,4 +188,39 @@ int domctl_get_device_group(struct domain *d, struct xen_domctl *op)
         request->num_sdevs++;
     }
     return 0;
+}
+
+// Messages (MSI, MSI-X) are virtual PCI's own business; lines have to be told.
+static int check_line(const struct domain *d, const struct xen_domctl_bind_pt_irq *request)
+{
+    uint32_t gsi = request->machine_irq;
+
+    if (request->irq_type != PT_IRQ_TYPE_PCI) {
+        return -XEN_EOPNOTSUPP;
+    }
+    if (request->u.pci.bus) {
+        return -XEN_EINVAL;
+    }
+    return rangeset_contains(d->irqs, gsi, gsi) &&
+                   rangeset_contains(current_domain()->irqs, gsi, gsi)
+               ? 0
+               : -XEN_EPERM;
+}
+
+int domctl_bind_pt_irq(struct domain *d, struct xen_domctl *op)
+{
+    const struct xen_domctl_bind_pt_irq *request = &op->u.bind_pt_irq;
+    int error = check_line(d, request);
+
+    return error ? error
+                 : vpci_bind_line(d, request->u.pci.device, request->u.pci.intx,
+                                  request->machine_irq);
+}
+
+int domctl_unbind_pt_irq(struct domain *d, struct xen_domctl *op)
+{
+    const struct xen_domctl_bind_pt_irq *request = &op->u.bind_pt_irq;
+    int error = check_line(d, request);
+
+    return error ? error : vpci_unbind_line(d, request->u.pci.device, request->u.pci.intx);
 }

@@ -13,7 +13,6 @@
 #include <xen/domctl.h>
 #include <xencall.h>
 
-
 static int call(struct xen_domctl *op)
 {
     xencall_handle *handle = xencall_open(NULL, 0);

@@ -48,6 +48,9 @@ int arch_domain_create(struct domain *d, const struct xen_domctl_createdomain *c
     list_init(&d->arch.io_handlers);
     d->arch.emulation_flags = config->arch.emulation_flags;
     error = p2m_create(d);
+    if (!error && !d->privileged && d->arch.emulation_flags & XEN_X86_EMU_IOAPIC) {
+        error = vioapic_create(d);
+    }
     return error ? error : cpuid_policy_create(d);
 }
 

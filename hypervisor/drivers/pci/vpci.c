@@ -38,8 +38,7 @@ static struct pci_device *find_function(struct domain *d, pci_sbdf_t place)
     return found;
 }
 
-// The function that d sees at sbdf, locked, or NULL.
-static struct vpci_device *lock_function(struct domain *d, pci_sbdf_t sbdf)
+struct vpci_device *vpci_lock_function(struct domain *d, pci_sbdf_t sbdf)
 {
     struct pci_device *pdev = find_function(d, sbdf);
 
@@ -65,7 +64,7 @@ static struct vpci_device *discover(struct domain *d, pci_sbdf_t sbdf, unsigned 
         pci_device_add(sbdf)) {
         return NULL;
     }
-    return lock_function(d, sbdf);
+    return vpci_lock_function(d, sbdf);
 }
 
 // The host bridge of a bus that is not the machine's, by double word: QEMU's generic one, which has
@@ -86,7 +85,7 @@ static bool is_host_bridge(const struct domain *d, pci_sbdf_t sbdf)
 
 uint32_t vpci_config_read(struct domain *d, pci_sbdf_t sbdf, unsigned int offset, unsigned int size)
 {
-    struct vpci_device *v = lock_function(d, sbdf);
+    struct vpci_device *v = vpci_lock_function(d, sbdf);
     uint32_t value = all_ones(size);
 
     if (is_host_bridge(d, sbdf)) {
@@ -105,7 +104,7 @@ uint32_t vpci_config_read(struct domain *d, pci_sbdf_t sbdf, unsigned int offset
 void vpci_config_write(struct domain *d, pci_sbdf_t sbdf, unsigned int offset, unsigned int size,
                        uint32_t value)
 {
-    struct vpci_device *v = lock_function(d, sbdf);
+    struct vpci_device *v = vpci_lock_function(d, sbdf);
 
     if (v) {
         vpci_device_write(v, offset, size, value & all_ones(size));
@@ -243,6 +242,7 @@ static void unlink_and_free(struct vpci_device *v)
     struct vpci *vpci = v->domain->arch.vpci;
 
     vpci_msi_free(v);
+    vpci_line_free(v);
     vpci_header_free(v);
     vpci_msix_free(v);
     v->pdev->vpci = NULL;

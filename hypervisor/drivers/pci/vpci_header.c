@@ -6,7 +6,8 @@
 
 #include "vpci_private.h"
 
-// What a domain other than domain 0 may switch. Ports and INTx are not given to it.
+// What a domain other than domain 0 may switch, and INTx when that is bound. Ports are not given to
+// it.
 #define GUEST_COMMAND                                                                              \
     (PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY | PCI_COMMAND_SERR)
 
@@ -27,7 +28,9 @@ static void write_command(struct vpci_device *v, const struct vpci_register *r, 
 
     (void)r;
     if (v->filtered) {
-        new = (uint16_t)((old & ~GUEST_COMMAND) | (new &GUEST_COMMAND));
+        uint16_t allowed = GUEST_COMMAND | (v->line ? PCI_COMMAND_INTX_OFF : 0);
+
+        new = (uint16_t)((old & ~allowed) | (new &allowed));
     }
     if (v->decoding && !(old & new &PCI_COMMAND_MEMORY)) {
         vpci_bars_unmap(v);
@@ -116,7 +119,8 @@ static bool add_filtered(struct vpci_device *v)
            vpci_register_add(v, (struct vpci_register){.offset = PCI_INTERRUPT_LINE,
                                                        .size = 1,
                                                        .read = read_interrupt_line,
-                                                       .write = write_interrupt_line});
+                                                       .write = write_interrupt_line}) &&
+           vpci_line_init(v);
 }
 
 int vpci_header_init(struct vpci_device *v)

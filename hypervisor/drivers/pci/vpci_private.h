@@ -87,7 +87,8 @@ struct vpci_device {
     bool filtered;
     uint64_t readable[PCI_CONFIG_SIZE / 64]; // by byte
     uint8_t interrupt_line;                  // a byte that the domain keeps there
-    bool decoding;                           // memory decode is on, BARs are mapped
+    uint32_t line;  // the domain's GSI that its line interrupt comes at; 0: none, and it has no pin
+    bool decoding;  // memory decode is on, BARs are mapped
     bool read_only; // no write reaches the hardware, except to the command register
     struct vpci_bar bars[PCI_MAX_BARS + 1];
     unsigned int register_count;
@@ -112,6 +113,13 @@ struct vpci {
 // vpci.c
 // IOMMU and virtual PCI for one function of domain 0; a message says why not. 0 or -errno.
 int vpci_give_to_hardware_domain(struct domain *d, struct pci_device *pdev);
+
+// The function that d sees at a place, with its lock held, or NULL.
+struct vpci_device *vpci_lock_function(struct domain *d, pci_sbdf_t place);
+
+// vpci_line.c
+bool vpci_line_init(struct vpci_device *v);
+void vpci_line_free(struct vpci_device *v);
 
 // vpci_access.c
 // Adds a register; the first that covers a byte wins. False: no room.

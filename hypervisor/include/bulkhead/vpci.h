@@ -35,6 +35,13 @@ int vpci_assign(struct domain *d, struct pci_device *pdev);
 // Unmaps its BARs, disables decode, bus mastering and interrupts, and frees the state.
 void vpci_deassign(struct pci_device *pdev);
 
+// A function's line interrupt, of a domain other than domain 0 that has virtual I/O APICs: what the
+// machine's GSI brings arrives at the pin of the domain's that the public ABI wires device and pin
+// (0: INTA) to. 0; -XEN_ENODEV: no such device, or no I/O APIC; -XEN_EINVAL: not the pin that it
+// has; -XEN_EBUSY: bound already, or the machine's line is somebody's; errors of vioapic_bind_line.
+int vpci_bind_line(struct domain *d, unsigned int device, unsigned int pin, uint32_t machine_gsi);
+int vpci_unbind_line(struct domain *d, unsigned int device, unsigned int pin);
+
 // Domain 0: takes every function that is not hidden, IOMMU first. Functions that cannot be given
 // are left in quarantine with a message. 0 or -errno when nothing works at all.
 int vpci_assign_hardware_domain(struct domain *d);

@@ -129,6 +129,21 @@ int vpci_assign(struct domain *d, struct pci_device *pdev)
     return d && pdev->sbdf.devfn == 1 ? -XEN_EBUSY : 0;
 }
 
+// Device 3 has a line that can be bound.
+int vpci_bind_line(struct domain *d, unsigned int device, unsigned int pin, uint32_t machine_gsi)
+{
+    (void)d;
+    (void)pin;
+    return device == 3 && machine_gsi == 17 ? 0 : -XEN_ENODEV;
+}
+
+int vpci_unbind_line(struct domain *d, unsigned int device, unsigned int pin)
+{
+    (void)d;
+    (void)pin;
+    return device == 3 ? 0 : -XEN_ENODEV;
+}
+
 void vpci_deassign(struct pci_device *pdev)
 {
     (void)pdev;

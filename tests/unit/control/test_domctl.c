@@ -468,6 +468,31 @@ static void devices_change_hands(void **state)
     control_destroy(other->id);
 }
 
+static void lines_are_bound_by_permission(void **state)
+{
+    struct domain *d = control_create(1);
+    struct xen_domctl op = {0};
+    struct xen_domctl_bind_pt_irq *request = &op.u.bind_pt_irq;
+
+    (void)state;
+    *request = (struct xen_domctl_bind_pt_irq){.machine_irq = 17, .irq_type = PT_IRQ_TYPE_MSI};
+    assert_int_equal(control_domctl(XEN_DOMCTL_bind_pt_irq, d->id, &op), -XEN_EOPNOTSUPP);
+    request->irq_type = PT_IRQ_TYPE_PCI;
+    request->u.pci.device = 3;
+    assert_int_equal(control_domctl(XEN_DOMCTL_bind_pt_irq, d->id, &op), -XEN_EPERM);
+    assert_int_equal(rangeset_add(domain0->irqs, 0, 23), 0);
+    assert_int_equal(control_domctl(XEN_DOMCTL_bind_pt_irq, d->id, &op), -XEN_EPERM);
+    assert_int_equal(rangeset_add(d->irqs, 17, 17), 0);
+    assert_int_equal(control_domctl(XEN_DOMCTL_bind_pt_irq, d->id, &op), 0);
+    request->u.pci.bus = 1;
+    assert_int_equal(control_domctl(XEN_DOMCTL_bind_pt_irq, d->id, &op), -XEN_EINVAL);
+    request->u.pci.bus = 0;
+    assert_int_equal(control_domctl(XEN_DOMCTL_unbind_pt_irq, d->id, &op), 0);
+    request->u.pci.device = 4;
+    assert_int_equal(control_domctl(XEN_DOMCTL_unbind_pt_irq, d->id, &op), -XEN_ENODEV);
+    control_destroy(d->id);
+}
+
 static void suspension_is_told_to_the_subscriber(void **state)
 {
     struct domain *d = control_create(1);
@@ -548,6 +573,7 @@ int main(void)
         TEST(frames_are_described),
         TEST(one_node),
         TEST(devices_change_hands),
+        TEST(lines_are_bound_by_permission),
         TEST(suspension_is_told_to_the_subscriber),
         TEST(soft_reset),
         TEST(time_and_virqs),

@@ -32,6 +32,7 @@ uint64_t fake_address;
 uint32_t fake_data;
 int fake_fail_after;
 struct domain fake_domain, *domain0;
+uint32_t fake_line_guest, fake_line_machine;
 struct acpi_info acpi_info;
 struct boot_info boot_info;
 
@@ -328,6 +329,23 @@ int vlapic_deliver_msi(struct domain *d, uint64_t address, uint32_t data)
     return 0;
 }
 
+int vioapic_bind_line(struct domain *d, uint32_t guest_gsi, uint32_t machine_gsi)
+{
+    assert(d == &fake_domain);
+    if (fake_line_machine) {
+        return -XEN_EEXIST;
+    }
+    fake_line_guest = guest_gsi;
+    fake_line_machine = machine_gsi;
+    return 0;
+}
+
+void vioapic_unbind_line(struct domain *d, uint32_t guest_gsi)
+{
+    assert(d == &fake_domain && guest_gsi == fake_line_guest);
+    fake_line_guest = fake_line_machine = 0;
+}
+
 bool iommu_enabled(void)
 {
     return true;
@@ -597,6 +615,7 @@ void fake_machine_stop(void)
     assert(fake_irqs_used() == 0);
     assert(fake_remaps == 0);
     assert(fake_mapped_frames == 0);
+    assert(fake_line_machine == 0);
     assert(list_empty(&fake_domain.arch.io_handlers));
     for (unsigned int i = 0; i < FAKE_ENTRIES; i++) {
         assert(!fake_entries[i].allocated);

@@ -41,6 +41,7 @@ extern unsigned int fake_remaps;        // hv_ioremap without hv_iounmap
 extern int fake_fail_after;             // allocations until one fails; negative: never
 
 extern struct domain fake_domain;
+extern uint32_t fake_line_guest, fake_line_machine; // the one line that can be bound; 0: is not
 
 // Forgets everything, makes the domain and gives it the usual functions (below).
 void fake_machine_reset(void);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Virtual PCI of a domain other than domain 0: a bus of its own, BARs where it wants them, and of the
-// hardware no more than is known to be safe.
+// Virtual PCI of a domain other than domain 0: a bus of its own, BARs where it wants them, and of
+// the hardware no more than is known to be safe.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -174,6 +174,31 @@ static void test_msix(void **state)
     assert_int_equal(value, 0x41);
 }
 
+static void test_line_interrupt(void **state)
+{
+    (void)state;
+    assert_int_equal(vpci_bind_line(&fake_domain, 1, 0, 17), -XEN_ENODEV); // no I/O APIC
+    fake_domain.arch.vioapic = (struct vioapic *)&fake_domain;
+    fake_put(&fake_functions[1], PCI_INTERRUPT_PIN, 1, 2);
+    assert_int_equal(guest_read(FIRST, PCI_INTERRUPT_PIN, 1), 0);
+    assert_int_equal(vpci_bind_line(&fake_domain, 1, 0, 17), -XEN_EINVAL); // it has INTB
+    assert_int_equal(vpci_bind_line(&fake_domain, 1, 5, 17), -XEN_EINVAL);
+    assert_int_equal(vpci_bind_line(&fake_domain, 7, 1, 17), -XEN_ENODEV);
+    assert_int_equal(vpci_bind_line(&fake_domain, 200, 1, 17), -XEN_ENODEV);
+    assert_int_equal(vpci_bind_line(&fake_domain, 1, 1, 17), 0);
+    assert_int_equal(vpci_bind_line(&fake_domain, 1, 1, 17), -XEN_EBUSY);
+    assert_int_equal(fake_line_guest, 16 + 4 + 1);
+    assert_int_equal(fake_line_machine, 17);
+    assert_int_equal(guest_read(FIRST, PCI_INTERRUPT_PIN, 1), 2);
+    guest_write(FIRST, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+    assert_int_equal(pci_read16(NIC, PCI_COMMAND) & PCI_COMMAND_INTX_OFF, 0);
+    assert_int_equal(vpci_unbind_line(&fake_domain, 1, 0), -XEN_EINVAL);
+    assert_int_equal(vpci_unbind_line(&fake_domain, 1, 1), 0);
+    assert_int_equal(pci_read16(NIC, PCI_COMMAND) & PCI_COMMAND_INTX_OFF, PCI_COMMAND_INTX_OFF);
+    // What is bound when the function goes is unbound; after_each looks.
+    assert_int_equal(vpci_bind_line(&fake_domain, 1, 1, 17), 0);
+}
+
 static void test_what_cannot_be_given(void **state)
 {
     struct pci_device *bridge = pci_device_find(BRIDGE), *small = pci_device_find(BEHIND);
@@ -203,6 +228,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bars_are_sized_and_moved, before_each, after_each),
         cmocka_unit_test_setup_teardown(test_ports_are_not_given, before_each, after_each),
         cmocka_unit_test_setup_teardown(test_msix, before_each, after_each),
+        cmocka_unit_test_setup_teardown(test_line_interrupt, before_each, after_each),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_given, before_each, after_each),
     };
 
