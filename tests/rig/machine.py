@@ -93,6 +93,11 @@ class Configuration:
     cpu: str = CPU
     iommu: str = "amd-iommu"
     icount: bool = False
+    # A host thread for each emulated processor, not one for all. Then QEMU (7.2 and 10.0 alike)
+    # now and then goes on with a translation of code that another processor has just patched: a
+    # Linux kernel dies with "Oops: int3", also without any hypervisor. So only what is about
+    # processors at the same time asks for it.
+    threads: bool = False
     # Start halted, with a debugger's stub to let it run.
     debugger: bool = False
     qemu_arguments: tuple = ()
@@ -119,7 +124,9 @@ class Configuration:
         return [f"{kernel} {options}", os.path.join(IMAGES, TOOLSTACKS[self.toolstack])]
 
     def qemu_command(self):
-        command = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", self.cpu]
+        accelerator = f"tcg,thread={'multi' if self.threads else 'single'}"
+        command = ["qemu-system-x86_64", "-accel", accelerator, "-machine", "q35"]
+        command += ["-cpu", self.cpu]
         command += ["-smp", str(self.cpus), "-m", str(self.memory)]
         if self.iommu:
             command += ["-device", IOMMUS.get(self.iommu, self.iommu)]

@@ -86,11 +86,12 @@ class Booter:
     def to_shell(self, **settings):
         """A machine at domain 0's shell; the caller closes it.
 
-        About one boot in five of the incumbent, and a few in a hundred of ours, end in a triple
-        fault of domain 0 under QEMU 7.2's emulation of SVM, on any day and with any domain 0: that
-        says nothing, and is tried again.
+        With a host thread for each processor the emulator breaks a kernel now and then (machine.py
+        says how), and the incumbent's domain 0 then also dies of a triple fault in about one boot of
+        five. Such a death says nothing and is tried again; on one thread it counts.
         """
-        for attempt in range(5):
+        attempts = 4 if settings.get("threads") else 1
+        for attempt in range(attempts):
             running = self(**settings)
             try:
                 running.start()
@@ -98,9 +99,12 @@ class Booter:
                 return running
             except machine.MachineError:
                 running.close()
-                fault = re.search("triple fault|Oops: int3|Domain 0 has crashed", running.transcript.text, re.I)
-                if not fault or attempt == 4:
+                died = re.search(
+                    "triple fault|Oops: int3|Domain 0 has crashed", running.transcript.text, re.I
+                )
+                if not died or attempt == attempts - 1:
                     raise
+                print(f"domain 0 died; attempt {attempt + 2}")
 
 
 @pytest.fixture

@@ -6,13 +6,15 @@ import pytest
 
 @pytest.mark.parametrize("cpus, memory", [(1, 2048), (2, 4096), (4, 8192)])
 def test_dom0_reaches_its_shell(boot, cpus, memory):
-    with boot(cpus=cpus, memory=memory) as dom0:
-        dom0.wait_shell()
+    dom0 = boot.to_shell(cpus=cpus, memory=memory, threads=True)
+    try:
         assert dom0.check("nproc").strip() == str(cpus)
         assert "DOM0-FAILED" not in dom0.transcript.text
         # total_memory is the machine's, give or take what firmware keeps.
         total = int(dom0.check("xl info total_memory"))
         assert memory - 16 <= total <= memory
+    finally:
+        dom0.close()
 
 
 def test_dom0_memory_is_as_asked(boot):
