@@ -31,6 +31,9 @@ struct benchmark_group {
 extern const struct benchmark_group exit_benchmarks, event_benchmarks, memory_benchmarks,
     apic_benchmarks, smp_benchmarks, fpu_benchmarks;
 
+// Those that need a partner, another domain.
+extern const struct benchmark_group pair_benchmarks;
+
 // Text for a hypercall's error, in a static buffer.
 const char *hypercall_failed(const char *what, long rc);
 
@@ -38,5 +41,11 @@ const char *hypercall_failed(const char *what, long rc);
 extern const char *failure_reason;
 
 uint64_t sample_failed(const char *reason);
+
+// Takes the page at @page out of the domain, or puts one there; returns 1 or what went wrong.
+long change_reservation(unsigned int operation, const void *page);
+
+// One sample: maps the grant at @place, where the domain has no page, and unmaps it.
+uint64_t map_and_unmap(domid_t domid, grant_ref_t reference, const void *place);
 
 #endif

@@ -2,7 +2,7 @@
 // Runs the benchmarks one by one: "begin NAME", then "bench NAME VALUE" (median of the samples,
 // less the cost of measuring) or "bench NAME failed: REASON". A benchmark that raises an exception
 // fails alone. One that hangs is skipped by the caller's next run: words of the command line are
-// only=NAME:NAME and skip=NAME:NAME.
+// only=NAME:NAME and skip=NAME:NAME. With peer=N (see pair.c) only those between domains run.
 
 #include "bench.h"
 
@@ -152,18 +152,29 @@ static void copy_option(const char *name, char *to, size_t size)
     to[i] = '\0';
 }
 
-void program(void)
+static void run_groups(const struct benchmark_group *const *groups, unsigned int count)
 {
-    static const struct benchmark_group *const groups[] = {
-        &exit_benchmarks, &event_benchmarks, &memory_benchmarks,
-        &fpu_benchmarks,  &smp_benchmarks,   &apic_benchmarks,
-    };
-
-    copy_option("only", only, sizeof(only));
-    copy_option("skip", skip, sizeof(skip));
-    for (unsigned int i = 0; i < ARRAY_SIZE(groups); i++) {
+    for (unsigned int i = 0; i < count; i++) {
         for (unsigned int j = 0; j < groups[i]->count; j++) {
             run_benchmark(&groups[i]->benchmarks[j]);
         }
+    }
+}
+
+void program(void)
+{
+    static const struct benchmark_group *const alone[] = {
+        &exit_benchmarks, &event_benchmarks, &memory_benchmarks,
+        &fpu_benchmarks,  &smp_benchmarks,   &apic_benchmarks,
+    };
+    static const struct benchmark_group *const with_partner[] = {&exit_benchmarks,
+                                                                 &pair_benchmarks};
+
+    copy_option("only", only, sizeof(only));
+    copy_option("skip", skip, sizeof(skip));
+    if (command_line_value("peer")) {
+        run_groups(with_partner, ARRAY_SIZE(with_partner));
+    } else {
+        run_groups(alone, ARRAY_SIZE(alone));
     }
 }

@@ -3,19 +3,18 @@
 // place of a page of ours. Every page that goes away is populated again by finish.
 
 #include "bench.h"
+#include "grant.h"
 
-#define FIRST_FREE_REFERENCE 8 // the ABI reserves lower ones
-#define REFERENCE FIRST_FREE_REFERENCE
+#define REFERENCE GRANT_FIRST_FREE
 
 struct page {
     uint8_t bytes[PAGE_SIZE];
 } __attribute__((aligned(4096)));
 
-static struct page ballooned, source, destination, grant_frame, map_target;
-static bool grant_table_ready;
+static struct page ballooned, source, destination, map_target;
 static domid_t own_domid;
 
-static long change_reservation(unsigned int operation, struct page *page)
+long change_reservation(unsigned int operation, const void *page)
 {
     xen_pfn_t frame = (unsigned long)page / PAGE_SIZE;
     struct xen_memory_reservation request = {
@@ -54,28 +53,16 @@ static domid_t find_domid(void)
 
 static const char *prepare_grants(void)
 {
-    grant_entry_v1_t *entries = (grant_entry_v1_t *)grant_frame.bytes;
     long rc;
 
-    if (!grant_table_ready) {
-        rc = xen_add_to_physmap(XENMAPSPACE_grant_table, 0, &grant_frame);
-        if (rc) {
-            return hypercall_failed("XENMEM_add_to_physmap of the grant table", rc);
-        }
-        grant_table_ready = true;
-        own_domid = find_domid();
-    }
-    entries[REFERENCE].frame = (uint32_t)((unsigned long)&source / PAGE_SIZE);
-    entries[REFERENCE].domid = own_domid;
-    __atomic_store_n(&entries[REFERENCE].flags, GTF_permit_access, __ATOMIC_SEQ_CST);
-    return NULL;
+    own_domid = find_domid();
+    rc = grant_access(REFERENCE, own_domid, &source);
+    return rc ? hypercall_failed("XENMEM_add_to_physmap of the grant table", rc) : NULL;
 }
 
 static void finish_grants(void)
 {
-    grant_entry_v1_t *entries = (grant_entry_v1_t *)grant_frame.bytes;
-
-    __atomic_store_n(&entries[REFERENCE].flags, 0, __ATOMIC_SEQ_CST);
+    grant_end(REFERENCE);
 }
 
 static uint64_t copy(bool by_reference)
@@ -135,15 +122,15 @@ static void finish_map(void)
     change_reservation(XENMEM_populate_physmap, &map_target);
 }
 
-static uint64_t sample_map(void)
+uint64_t map_and_unmap(domid_t domid, grant_ref_t reference, const void *place)
 {
     struct gnttab_map_grant_ref map = {
-        .host_addr = (uint64_t)&map_target,
+        .host_addr = (uint64_t)place,
         .flags = GNTMAP_host_map,
-        .ref = REFERENCE,
-        .dom = own_domid,
+        .ref = reference,
+        .dom = domid,
     };
-    struct gnttab_unmap_grant_ref unmap = {.host_addr = (uint64_t)&map_target};
+    struct gnttab_unmap_grant_ref unmap = {.host_addr = (uint64_t)place};
     uint64_t start = rdtsc();
     long rc = hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, (unsigned long)&map, 1,
                         0, 0);
@@ -158,6 +145,11 @@ static uint64_t sample_map(void)
         return sample_failed(hypercall_failed("GNTTABOP_unmap_grant_ref", rc ? rc : unmap.status));
     }
     return rdtsc() - start;
+}
+
+static uint64_t sample_map(void)
+{
+    return map_and_unmap(own_domid, REFERENCE, &map_target);
 }
 
 static const struct benchmark benchmarks[] = {

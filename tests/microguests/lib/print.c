@@ -153,3 +153,14 @@ const char *command_line_value(const char *name)
     }
     return NULL;
 }
+
+unsigned long command_line_number(const char *name)
+{
+    const char *value = command_line_value(name);
+    unsigned long number = 0;
+
+    for (; value && *value >= '0' && *value <= '9'; value++) {
+        number = number * 10 + (unsigned long)(*value - '0');
+    }
+    return number;
+}

@@ -16,6 +16,9 @@ bool list_contains(const char *list, const char *word);
 // The value of the word NAME=value on the command line, in a static buffer; NULL without one.
 const char *command_line_value(const char *name);
 
+// The decimal number there; 0 without one.
+unsigned long command_line_number(const char *name);
+
 bool string_equal(const char *a, const char *b);
 
 #endif

@@ -119,6 +119,22 @@ long event_bind_virq(unsigned int virq, unsigned int vcpu)
     return rc ? rc : (long)request.port;
 }
 
+long event_alloc_unbound(domid_t remote)
+{
+    struct evtchn_alloc_unbound request = {.dom = DOMID_SELF, .remote_dom = remote};
+    long rc = hypercall2(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, &request);
+
+    return rc ? rc : (long)request.port;
+}
+
+long event_bind_interdomain(domid_t remote, evtchn_port_t remote_port)
+{
+    struct evtchn_bind_interdomain request = {.remote_dom = remote, .remote_port = remote_port};
+    long rc = hypercall2(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_interdomain, &request);
+
+    return rc ? rc : (long)request.local_port;
+}
+
 long event_send(evtchn_port_t port)
 {
     struct evtchn_send request = {.port = port};

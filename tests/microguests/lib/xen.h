@@ -75,6 +75,8 @@ void event_set_handler(evtchn_port_t port, event_handler *handler);
 // Each returns the port or a negative errno.
 long event_bind_ipi(unsigned int vcpu);
 long event_bind_virq(unsigned int virq, unsigned int vcpu);
+long event_alloc_unbound(domid_t remote);
+long event_bind_interdomain(domid_t remote, evtchn_port_t remote_port);
 long event_send(evtchn_port_t port);
 long event_close(evtchn_port_t port);
 

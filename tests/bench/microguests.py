@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Microguests as guests of the rig's domain 0: built, in its file system with configurations for xl,
+and measured from outside.
+
+Domain 0's initramfs gets them in a second archive after the rig's own, all in the folder /guest/bench.
+Nothing long is typed at the console: the incumbent's buffer for it has 128 bytes.
+"""
+
+import os
+import shutil
+import subprocess
+
+import boot_time
+import initramfs
+import machine
+import report
+
+FOLDER = os.path.join(report.TOP, "out", "microguests")
+
+
+def build():
+    subprocess.run(["make", "-s", "-C", os.path.join(report.TOP, "tests", "microguests")], check=True)
+
+
+def path(name):
+    return os.path.join(FOLDER, name)
+
+
+def guest(name, kernel, memory, **settings):
+    """The configuration of a guest for xl: its file's name and text."""
+    settings |= {"name": name, "type": "pvh", "kernel": f"/guest/bench/{kernel}"}
+    lines = [f'{key}="{value}"' for key, value in settings.items()] + [f"memory={memory}"]
+    return f"{name}.cfg", "\n".join(lines) + "\n"
+
+
+def make_initramfs(programs, texts):
+    """Domain 0's initramfs with the microguests and texts (by name); returns the file's path."""
+    output = os.path.join(report.OUTPUT, "dom0.initrd")
+    entries = {"guest": initramfs.directory(), "guest/bench": initramfs.directory()}
+    for name in programs:
+        with open(path(name), "rb") as file:
+            entries[f"guest/bench/{name}"] = initramfs.Entry(0o100755, file.read())
+    for name, text in texts.items():
+        entries[f"guest/bench/{name}"] = initramfs.Entry(0o100755, text.encode())
+    initramfs.write_archive(entries, output + ".addition")
+    with open(output, "wb") as whole:
+        for part in (os.path.join(machine.IMAGES, "dom0.initrd"), output + ".addition"):
+            with open(part, "rb") as source:
+                shutil.copyfileobj(source, whole)
+            whole.write(b"\0" * (-whole.tell() % 4))
+    return output
+
+
+def configuration(section, hypervisor, options, programs, texts):
+    """A counting machine whose domain 0 has these microguests and texts."""
+    kernel = os.path.join(machine.IMAGES, "vmlinuz")
+    return machine.Configuration(
+        hypervisor=hypervisor,
+        hypervisor_file=options.kernel if hypervisor == "bulkhead" else None,
+        cpus=options.cpus,
+        devices=("pvpanic",),
+        icount=True,
+        debugger=True,
+        modules=(f"{kernel} console=hvc0 {boot_time.DOM0_OPTIONS}", make_initramfs(programs, texts)),
+        log=os.path.join(report.OUTPUT, f"{section}-{hypervisor}.log"),
+    )
