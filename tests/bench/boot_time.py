@@ -35,8 +35,8 @@ PM_TIMER_WRAP = 1 << 24
 NOTE_PHYS32_ENTRY = 18
 PT_LOAD = 1
 
-# With -icount, QEMU 7.2 gives no other processor a turn while one spins without PAUSE, as Linux does
-# on a second processor that measures its delay loop: the result is given instead.
+# With -icount, QEMU 7.2 gives no other processor a turn while one spins without PAUSE, as Linux
+# does on a second processor that measures its delay loop: the result is given instead.
 DOM0_OPTIONS = "lpj=4000000"
 
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Microguests as guests of the rig's domain 0: built, in its file system with configurations for xl,
-and measured from outside.
+"""Microguests as guests of the rig's domain 0: built, in its file system, configured for xl.
 
-Domain 0's initramfs gets them in a second archive after the rig's own, all in the folder /guest/bench.
-Nothing long is typed at the console: the incumbent's buffer for it has 128 bytes.
+Domain 0's initramfs gets them in a second archive after the rig's own, all in /guest/bench. The
+configurations are not typed at the console: the incumbent's buffer for it has 128 bytes.
 """
 
 import os
@@ -19,7 +18,8 @@ FOLDER = os.path.join(report.TOP, "out", "microguests")
 
 
 def build():
-    subprocess.run(["make", "-s", "-C", os.path.join(report.TOP, "tests", "microguests")], check=True)
+    source = os.path.join(report.TOP, "tests", "microguests")
+    subprocess.run(["make", "-s", "-C", source], check=True)
 
 
 def path(name):
@@ -53,7 +53,7 @@ def make_initramfs(programs, texts):
 
 def configuration(section, hypervisor, options, programs, texts):
     """A counting machine whose domain 0 has these microguests and texts."""
-    kernel = os.path.join(machine.IMAGES, "vmlinuz")
+    kernel = os.path.join(machine.IMAGES, "vmlinuz") + f" console=hvc0 {boot_time.DOM0_OPTIONS}"
     return machine.Configuration(
         hypervisor=hypervisor,
         hypervisor_file=options.kernel if hypervisor == "bulkhead" else None,
@@ -61,6 +61,6 @@ def configuration(section, hypervisor, options, programs, texts):
         devices=("pvpanic",),
         icount=True,
         debugger=True,
-        modules=(f"{kernel} console=hvc0 {boot_time.DOM0_OPTIONS}", make_initramfs(programs, texts)),
+        modules=(kernel, make_initramfs(programs, texts)),
         log=os.path.join(report.OUTPUT, f"{section}-{hypervisor}.log"),
     )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures what two guests do with each other: events, switches, grants, in executed instructions.
 
-The microguest "bench" is one of the two, "partner" the other. Both are pinned: to the same processor
-for switches between vcpus, to different ones for the rest. The figures are medians that the guest
-itself takes, read from the file of its console.
+The microguest "bench" is one of the two, "partner" the other. Both are pinned: to the same
+processor for switches between vcpus, to different ones for the rest. The figures are medians that
+the guest itself takes, read from the file of its console.
 """
 
 import re

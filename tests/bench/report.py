@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a benchmark found, and its Markdown table: the incumbent beside us, with ratio and target.
 
-A section is a list of Measure; its results are dictionaries from a measure's name to a number, or to
-words that say why there is none. A target is met when ours is at most limit times the incumbent's
-or, for an absolute one, at most the limit.
+A section is a list of Measure; its results are dictionaries from a measure's name to a number, or
+to words that say why there is none. A target is met when ours is at most limit times the
+incumbent's or, for an absolute one, at most the limit.
 """
 
 import dataclasses

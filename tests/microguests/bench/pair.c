@@ -82,7 +82,8 @@ static uint64_t sample_copy(void)
         .flags = GNTCOPY_source_gref,
     };
     uint64_t start = rdtsc();
-    long rc = hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_copy, (unsigned long)&request, 1, 0, 0);
+    long rc =
+        hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_copy, (unsigned long)&request, 1, 0, 0);
     uint64_t end = rdtsc();
 
     if (rc || request.status) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table's frame takes the place of a page of the image. An entry's flags are written last, which
-// is what makes it valid. No locking: one vcpu uses it.
+// The table's frame takes the place of a page of the image. An entry's flags are written last,
+// which is what makes it valid. No locking: one vcpu uses it.
 
 #include "grant.h"
 

@@ -52,6 +52,7 @@ static int init_shared_tables(void)
     if (!svm_msr_permissions || !deny_all_ports) {
         return -XEN_ENOMEM;
     }
+    svm_exit_counts_init();
     memset(svm_msr_permissions, 0xff, PAGE_SIZE << MSR_BITMAP_ORDER);
     memset(deny_all_ports, 0xff, PAGE_SIZE << PORT_BITMAP_ORDER);
     for (size_t i = 0; i < ARRAY_SIZE(direct); i++) {

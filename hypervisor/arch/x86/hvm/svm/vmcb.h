@@ -170,13 +170,29 @@ static inline bool svm_interrupt_cut_short(const struct vmcb *vmcb)
            (type == EVENT_TYPE_INTERRUPT || (type == EVENT_TYPE_EXCEPTION && (uint8_t)event >= 32));
 }
 
+// Places in svm_cpu.exit_counts: a reason's own code, or one of these.
+#define EXIT_COUNT_NPF 0x90u
+#define EXIT_COUNT_OTHER 0x91u
+#define EXIT_COUNTS 0x92u
+
 struct svm_cpu {
     void *host_save;         // page for VMRUN's own use
     struct vmcb *host_state; // what VMLOAD restores after an exit
     maddr_t host_state_address;
     uint32_t next_asid, max_asid;
     uint64_t asid_generation;
+    uint64_t exit_counts[EXIT_COUNTS]; // written by the CPU itself
 };
+
+static inline void svm_count_exit(struct svm_cpu *svm, uint64_t code)
+{
+    svm->exit_counts[likely(code < EXIT_COUNT_NPF) ? code
+                     : code == EXIT_NPF            ? EXIT_COUNT_NPF
+                                                   : EXIT_COUNT_OTHER]++;
+}
+
+// exit_counts.c: registers the debug key that shows them. Once, at boot.
+void svm_exit_counts_init(void);
 
 // entry.S: runs the guest until an exit. gpr as in struct arch_vcpu.
 void svm_enter(uint64_t gpr[16], uint64_t guest_vmcb, uint64_t host_vmcb);
