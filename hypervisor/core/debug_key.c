@@ -94,10 +94,17 @@ static void show_domains(void)
     for_all_domains(show_domain);
 }
 
+static void show_domain_memory(struct domain *d)
+{
+    log_error("  d%u: %lu pages, claim %lu, pages of second-level tables %lu", d->id,
+              d->total_pages, d->outstanding_claim, p2m_table_pages(d));
+}
+
 static void show_memory(void)
 {
     log_error("Frames: %lu in all, %lu free, of which %lu not cleaned yet; heap %lu",
               page_total_count(), page_free_count(), page_unscrubbed_count(), heap_pages_in_use());
+    for_all_domains(show_domain_memory);
 }
 
 static void show_events(void)
