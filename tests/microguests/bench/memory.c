@@ -6,6 +6,7 @@
 #include "grant.h"
 
 #define REFERENCE GRANT_FIRST_FREE
+#define UNUSED_2M 0x10000000UL
 
 struct page {
     uint8_t bytes[PAGE_SIZE];
@@ -14,11 +15,11 @@ struct page {
 static struct page ballooned, source, destination, map_target;
 static domid_t own_domid;
 
-long change_reservation(unsigned int operation, const void *page)
+static long change_extent(unsigned int operation, xen_pfn_t frame, unsigned int order)
 {
-    xen_pfn_t frame = (unsigned long)page / PAGE_SIZE;
     struct xen_memory_reservation request = {
         .nr_extents = 1,
+        .extent_order = order,
         .domid = DOMID_SELF,
     };
 
@@ -26,11 +27,16 @@ long change_reservation(unsigned int operation, const void *page)
     return hypercall2(__HYPERVISOR_memory_op, operation, &request);
 }
 
-static uint64_t sample_balloon(void)
+long change_reservation(unsigned int operation, const void *page)
+{
+    return change_extent(operation, (unsigned long)page / PAGE_SIZE, 0);
+}
+
+static uint64_t balloon(xen_pfn_t frame, unsigned int order)
 {
     uint64_t start = rdtsc();
-    long down = change_reservation(XENMEM_decrease_reservation, &ballooned);
-    long up = change_reservation(XENMEM_populate_physmap, &ballooned);
+    long down = change_extent(XENMEM_decrease_reservation, frame, order);
+    long up = change_extent(XENMEM_populate_physmap, frame, order);
     uint64_t end = rdtsc();
 
     if (down != 1) {
@@ -39,8 +45,21 @@ static uint64_t sample_balloon(void)
     if (up != 1) {
         return sample_failed(hypercall_failed("XENMEM_populate_physmap", up));
     }
-    *(volatile uint8_t *)ballooned.bytes = 1;
     return end - start;
+}
+
+static uint64_t sample_balloon(void)
+{
+    uint64_t spent = balloon((unsigned long)&ballooned / PAGE_SIZE, 0);
+
+    *(volatile uint8_t *)ballooned.bytes = 1;
+    return spent;
+}
+
+// 2 MiB of memory that nothing of ours is in.
+static uint64_t sample_balloon_2m(void)
+{
+    return balloon(UNUSED_2M / PAGE_SIZE, 9);
 }
 
 // The domain's own number, as CPUID tells domain 0 and any other HVM guest of 4.20.
@@ -154,6 +173,7 @@ static uint64_t sample_map(void)
 
 static const struct benchmark benchmarks[] = {
     {"decrease_and_populate", NULL, sample_balloon, NULL},
+    {"decrease_and_populate_2m", NULL, sample_balloon_2m, NULL},
     {"grant_copy_4k_by_frame", NULL, sample_copy_by_frame, NULL},
     {"grant_copy_4k", prepare_grants, sample_copy, finish_grants},
     {"grant_map_and_unmap", prepare_map, sample_map, finish_map},
