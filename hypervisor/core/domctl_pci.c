@@ -39,34 +39,37 @@ static struct pci_device *requested(const struct xen_domctl_assign_device *reque
     return pdev;
 }
 
-// No vcpu of d but the current one runs while the functions that it sees change: they look for I/O
-// handlers without a lock. domctl_lock keeps two from waiting for each other.
-static void stop_others(struct domain *d, bool stop)
-{
-    struct vcpu *v;
-    unsigned int i;
-
-    for_each_vcpu (v, d, i) {
-        if (v == current_vcpu()) {
-            continue;
-        }
-        if (stop) {
-            vcpu_pause(v);
-        } else {
-            vcpu_unpause(v);
-        }
-    }
-}
-
-// Into quarantine.
-static void take_away(struct pci_device *pdev)
+// Into quarantine. 0 or -XEN_ERESTART.
+static int take_away(struct pci_device *pdev)
 {
     struct domain *owner = pdev->owner;
+    int error = vpci_change_begin(owner);
 
-    stop_others(owner, true);
-    vpci_deassign(pdev);
-    stop_others(owner, false);
-    iommu_deassign(pdev);
+    if (!error) {
+        vpci_deassign(pdev);
+        vpci_change_end(owner);
+        iommu_deassign(pdev);
+    }
+    return error;
+}
+
+// From quarantine. 0 or an error; then it is still there.
+static int give(struct domain *d, struct pci_device *pdev)
+{
+    int error = vpci_change_begin(d);
+
+    if (error) {
+        return error;
+    }
+    error = iommu_assign(d, pdev);
+    if (!error) {
+        error = vpci_assign(d, pdev);
+        if (error) {
+            iommu_deassign(pdev);
+        }
+    }
+    vpci_change_end(d);
+    return error;
 }
 
 static int check_receiver(const struct domain *d)
@@ -96,25 +99,14 @@ int domctl_assign_device(struct domain *d, struct xen_domctl *op)
     if (pdev->owner && pdev->owner != domain0) {
         return -XEN_EBUSY;
     }
-    if (pdev->owner) {
-        take_away(pdev);
-    }
-    error = pci_reset(pdev);
-    if (error == -XEN_ERESTART) {
-        return error;
+    error = pdev->owner ? take_away(pdev) : 0;
+    if (!error) {
+        error = pci_reset(pdev);
     }
     if (!error) {
-        error = iommu_assign(d, pdev);
+        error = give(d, pdev);
     }
-    if (!error) {
-        stop_others(d, true);
-        error = vpci_assign(d, pdev);
-        stop_others(d, false);
-        if (error) {
-            iommu_deassign(pdev);
-        }
-    }
-    if (error) {
+    if (error && error != -XEN_ERESTART) {
         log_warning("PCI: " PCI_FORMAT " cannot be given to domain %u (error %d)",
                     PCI_ARGUMENTS(pdev->sbdf), d->id, error);
     }
@@ -136,8 +128,7 @@ int domctl_deassign_device(struct domain *d, struct xen_domctl *op)
     if (pdev->owner != d) {
         return -XEN_ENODEV;
     }
-    take_away(pdev);
-    return 0;
+    return take_away(pdev);
 }
 
 // Without a domain: whether any domain but domain 0 has it; else whether d could get it.

@@ -28,19 +28,34 @@ int pci_device_add(pci_sbdf_t sbdf)
         return 0;
     }
     error = pci_reset(pdev);
-    return error ? error : vpci_give_to_hardware_domain(domain0, pdev);
+    if (!error) {
+        error = vpci_change_begin(domain0);
+    }
+    if (!error) {
+        error = vpci_give_to_hardware_domain(domain0, pdev);
+        vpci_change_end(domain0);
+    }
+    return error;
 }
 
 int pci_device_remove(pci_sbdf_t sbdf)
 {
     struct pci_device *pdev = pci_device_find(sbdf);
+    struct domain *owner;
+    int error;
 
     if (!pdev || pdev->removed) {
         return -XEN_ENODEV;
     }
+    owner = pdev->owner ? pdev->owner : domain0;
+    error = vpci_change_begin(owner);
+    if (error) {
+        return error;
+    }
     vpci_deassign(pdev);
     iommu_deassign(pdev);
     pdev->removed = true;
+    vpci_change_end(owner);
     return 0;
 }
 

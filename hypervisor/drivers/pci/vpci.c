@@ -4,6 +4,7 @@
 // know is looked at and given to it then. Another domain has one bus with a host bridge of ours.
 // An access finds its function without a lock and then holds the function's.
 #include <bulkhead/console.h>
+#include <bulkhead/cpu.h>
 #include <bulkhead/errno.h>
 #include <bulkhead/heap.h>
 
@@ -344,6 +345,38 @@ void vpci_deassign(struct pci_device *pdev)
         unlink_and_free(pdev->vpci);
     }
     spin_unlock(&pdev->lock);
+}
+
+static struct spinlock change_lock = SPINLOCK_INIT;
+
+int vpci_change_begin(struct domain *d)
+{
+    struct vcpu *v;
+    unsigned int i;
+
+    // Who waits for the lock could be the one whose vcpu is waited for below.
+    if (!spin_trylock(&change_lock)) {
+        return -XEN_ERESTART;
+    }
+    for_each_vcpu (v, d, i) {
+        if (v != current_vcpu()) {
+            vcpu_pause(v);
+        }
+    }
+    return 0;
+}
+
+void vpci_change_end(struct domain *d)
+{
+    struct vcpu *v;
+    unsigned int i;
+
+    for_each_vcpu (v, d, i) {
+        if (v != current_vcpu()) {
+            vcpu_unpause(v);
+        }
+    }
+    spin_unlock(&change_lock);
 }
 
 void vpci_domain_quarantine(struct domain *d)

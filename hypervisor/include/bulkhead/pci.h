@@ -141,7 +141,7 @@ struct pci_device *pci_device_next(const struct pci_device *after);
 // configuration space shows nothing or no IOMMU translates for it; errors of pci_reset (also
 // -XEN_ERESTART) and vpci_assign.
 int pci_device_add(pci_sbdf_t sbdf);
-int pci_device_remove(pci_sbdf_t sbdf); // 0 or -XEN_ENODEV
+int pci_device_remove(pci_sbdf_t sbdf); // 0, -XEN_ENODEV or -XEN_ERESTART
 
 // The bridge whose secondary bus a function is on; NULL: it is on a root bus.
 struct pci_device *pci_parent(const struct pci_device *pdev);

@@ -129,6 +129,17 @@ int vpci_assign(struct domain *d, struct pci_device *pdev)
     return d && pdev->sbdf.devfn == 1 ? -XEN_EBUSY : 0;
 }
 
+int vpci_change_begin(struct domain *d)
+{
+    (void)d;
+    return 0;
+}
+
+void vpci_change_end(struct domain *d)
+{
+    (void)d;
+}
+
 // Device 3 has a line that can be bound.
 int vpci_bind_line(struct domain *d, unsigned int device, unsigned int pin, uint32_t machine_gsi)
 {

@@ -346,6 +346,19 @@ void vioapic_unbind_line(struct domain *d, uint32_t guest_gsi)
     fake_line_guest = fake_line_machine = 0;
 }
 
+// The domain has no vcpu that could be in the way.
+void vcpu_pause(struct vcpu *v)
+{
+    (void)v;
+    abort();
+}
+
+void vcpu_unpause(struct vcpu *v)
+{
+    (void)v;
+    abort();
+}
+
 bool iommu_enabled(void)
 {
     return true;
