@@ -19,11 +19,21 @@ def hypervisor_image(dom0):
     return int(re.search(r"image at ([0-9a-f]+)", dom0.transcript.text).group(1), 16)
 
 
-def refused(dom0, access, address):
-    """Whether the hypervisor has said in words what it refused."""
-    page = address & ~0xFFF
-    pattern = rf"refused DMA.*: device {EDU}, of domain 0, {access} address {page:x}"
-    return re.search(pattern, dom0.check("xl dmesg")) is not None
+def console(dom0):
+    """All that the serial console has said, the hypervisor's lines among it."""
+    dom0.check("true")
+    return dom0.transcript.text
+
+
+def refusals(dom0, owner, access, address):
+    """How often the hypervisor has said in words that it refused this.
+
+    QEMU 7.2's amd-iommu logs neither the address nor the kind of access.
+    """
+    pattern = rf"refused DMA.*: device {EDU}, of domain {owner}, {access} address {address & ~0xFFF:x}"
+    if dom0.configuration.iommu == "amd-iommu":
+        pattern = rf"refused access: device {EDU}, of domain {owner}, event"
+    return len(re.findall(pattern, console(dom0)))
 
 
 def test_own_memory_is_reached(dom0):
@@ -33,15 +43,17 @@ def test_own_memory_is_reached(dom0):
 @pytest.mark.parametrize("place", ["hypervisor", "elsewhere"])
 def test_foreign_memory_is_not_read(dom0, place):
     address = hypervisor_image(dom0) if place == "hypervisor" else ABOVE_DOMAIN_0
+    before = refusals(dom0, 0, "read from", address)
     dom0.check(f"edu_dma {EDU} read {address:x}")
-    assert refused(dom0, "read from", address)
+    assert refusals(dom0, 0, "read from", address) == before + 1
 
 
 @pytest.mark.parametrize("place", ["hypervisor", "elsewhere"])
 def test_foreign_memory_is_not_written(dom0, place):
     address = (hypervisor_image(dom0) if place == "hypervisor" else ABOVE_DOMAIN_0) + 0x3000
+    before = refusals(dom0, 0, "write to", address)
     dom0.check(f"edu_dma {EDU} write {address:x}")
-    assert refused(dom0, "write to", address)
+    assert refusals(dom0, 0, "write to", address) == before + 1
     assert "copied" in dom0.check(f"edu_dma {EDU} self")
 
 
@@ -54,7 +66,7 @@ def test_forged_interrupts_reach_nobody(dom0):
     for entry in range(4):
         address = 0xFEE00010 | entry << 5
         dom0.check(f"edu_dma {EDU} message {address:x} {entry:x}")
-    assert "unexpected" not in dom0.check("xl dmesg").lower()
+    assert "unexpected interrupt" not in console(dom0)
     after = dom0.check("grep -v ' xen-\\|RES\\|CAL\\|TLB\\|HYP' /proc/interrupts")
     assert after == before
     assert "copied" in dom0.check(f"edu_dma {EDU} self")

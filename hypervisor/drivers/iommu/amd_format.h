@@ -154,7 +154,7 @@ static inline struct amd_command amd_invalidate_pages(uint16_t domain_id, uint64
 
 // Events (section 2.5).
 enum amd_event_code {
-    AMD_EVENT_NONE = 0,
+    AMD_EVENT_GARBLED = 0, // no event that the specification knows
     AMD_EVENT_ILLEGAL_DTE = 1,
     AMD_EVENT_PAGE_FAULT = 2,
     AMD_EVENT_DTE_HARDWARE = 3,

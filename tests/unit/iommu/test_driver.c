@@ -251,6 +251,11 @@ static void test_events(void **state)
     assert_non_null(strstr(fake_log, "0000:00:03.1, which nobody owns"));
     assert_non_null(strstr(fake_log, "illegal command"));
     assert_int_equal(fake_register(AMD_REG_EVENT_HEAD), 48);
+    // As QEMU 7.2 writes it: neither code nor address.
+    fake_log_event(0x0480000000000018, 0);
+    fake_interrupt();
+    assert_non_null(strstr(fake_log, "refused access: device 0000:00:03.0, of domain 0, event "
+                                     "480000000000018"));
 }
 
 static void test_flood(void **state)
