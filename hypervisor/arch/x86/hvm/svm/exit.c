@@ -243,16 +243,53 @@ static void requeue_event(struct svm_vcpu *sv, struct vmcb *vmcb)
     }
 }
 
+// Exits that a well-behaved guest does not cause: they end in an exception or in its crash.
+static void handle_unusual(struct vcpu *v, struct vmcb *vmcb)
+{
+    switch (vmcb->exit_code) {
+    case EXIT_EXCEPTION_DB:
+        hvm_inject_exception(v, HVM_EXCEPTION_DB, 0);
+        break;
+    case EXIT_EXCEPTION_AC:
+        hvm_inject_exception(v, 17, (uint32_t)vmcb->exit_info1);
+        break;
+    case EXIT_RDPMC:
+        hvm_inject_exception(v, HVM_EXCEPTION_GP, 0);
+        break;
+    case EXIT_EXCEPTION_MC:
+    case EXIT_INIT:
+        arch_interrupt_window();
+        break;
+    case EXIT_VMRUN:
+    case EXIT_VMLOAD:
+    case EXIT_VMSAVE:
+    case EXIT_STGI:
+    case EXIT_CLGI:
+    case EXIT_SKINIT:
+    case EXIT_INVLPGA:
+    case EXIT_MONITOR:
+    case EXIT_MWAIT:
+    case EXIT_RDPRU:
+        hvm_inject_exception(v, HVM_EXCEPTION_UD, 0);
+        break;
+    case EXIT_SHUTDOWN:
+        domain_crash(v->domain, "vcpu %u: triple fault at rip %lx", v->id, v->arch.rip);
+        break;
+    default:
+        domain_crash(v->domain, "vcpu %u: exit %lx at rip %lx (info %lx %lx)", v->id,
+                     vmcb->exit_code, v->arch.rip, vmcb->exit_info1, vmcb->exit_info2);
+    }
+}
+
 void svm_handle_exit(struct vcpu *v, struct vmcb *vmcb)
 {
     struct svm_vcpu *sv = v->arch.svm;
-    uint64_t code = vmcb->exit_code;
 
     v->exits++;
     if (unlikely(vmcb->exit_interrupt & EVENT_VALID)) {
         requeue_event(sv, vmcb);
     }
-    switch (code) {
+    switch (vmcb->exit_code) {
     case EXIT_VMMCALL:
         handle_vmmcall(v, vmcb);
         break;
@@ -289,36 +326,7 @@ void svm_handle_exit(struct vcpu *v, struct vmcb *vmcb)
     case EXIT_WBINVD:
         handle_cache_flush(v, vmcb, X86_INTERCEPTED_WBINVD);
         break;
-    case EXIT_EXCEPTION_DB:
-        hvm_inject_exception(v, HVM_EXCEPTION_DB, 0);
-        break;
-    case EXIT_EXCEPTION_AC:
-        hvm_inject_exception(v, 17, (uint32_t)vmcb->exit_info1);
-        break;
-    case EXIT_RDPMC:
-        hvm_inject_exception(v, HVM_EXCEPTION_GP, 0);
-        break;
-    case EXIT_EXCEPTION_MC:
-    case EXIT_INIT:
-        arch_interrupt_window();
-        break;
-    case EXIT_VMRUN:
-    case EXIT_VMLOAD:
-    case EXIT_VMSAVE:
-    case EXIT_STGI:
-    case EXIT_CLGI:
-    case EXIT_SKINIT:
-    case EXIT_INVLPGA:
-    case EXIT_MONITOR:
-    case EXIT_MWAIT:
-    case EXIT_RDPRU:
-        hvm_inject_exception(v, HVM_EXCEPTION_UD, 0);
-        break;
-    case EXIT_SHUTDOWN:
-        domain_crash(v->domain, "vcpu %u: triple fault at rip %lx", v->id, v->arch.rip);
-        break;
     default:
-        domain_crash(v->domain, "vcpu %u: exit %lx at rip %lx (info %lx %lx)", v->id, code,
-                     v->arch.rip, vmcb->exit_info1, vmcb->exit_info2);
+        handle_unusual(v, vmcb);
     }
 }
