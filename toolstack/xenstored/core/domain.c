@@ -185,8 +185,10 @@ int domain_release(struct store *store, unsigned domid)
  */
 static bool find_owned(const struct node *node, unsigned domid, char *path, size_t length)
 {
-    for (uint32_t i = 0; i < node->child_count; i++) {
-        const struct node *child = node->children[i];
+    struct children_place place = {&node->children, 0, 0};
+    const struct node *child;
+
+    while ((child = children_next(&place))) {
         size_t end = length + 1 + child->name_length;
 
         path[length] = '/';

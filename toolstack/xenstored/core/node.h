@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The tree of nodes. A node is one allocation: a header, its name and its value; its children are a
-// sorted array of pointers. Nodes are counted and may be shared by several trees: a snapshot of the
-// whole store is one more reference to its root. What is shared is never changed. A change first
-// makes the nodes from the root to its place unique (node_own_path), which copies only those that
-// a snapshot also holds, and then happens in place. Errors: memory only; a failure half way leaves
-// a tree that reads the same.
+// list of its own kind (children.h). Nodes are counted and may be shared by several trees: a
+// snapshot of the whole store is one more reference to its root. What is shared is never changed. A
+// change first makes the nodes from the root to its place unique (node_own_path), which copies only
+// those that a snapshot also holds, and then happens in place. Errors: memory only; a failure half
+// way leaves a tree that reads the same.
 #ifndef XENSTORED_NODE_H
 #define XENSTORED_NODE_H
 
-#include "path.h"
+#include "children.h"
 #include "permissions.h"
 
 struct node {
     uint32_t references;
-    uint32_t child_count;
-    uint32_t child_capacity;
     uint16_t name_length;
     uint16_t value_length;
     uint64_t generation; /* of the last change of value, permissions or list of children */
     struct permissions *permissions;
-    struct node **children;
+    struct children children;
     char data[]; /* the name, then the value */
 };
 
@@ -34,7 +32,7 @@ static inline const char *node_value(const struct node *node)
     return node->data + node->name_length;
 }
 
-/* What a node counts for its owner's quota of memory: itself, its place in the parent's array and
+/* What a node counts for its owner's quota of memory: itself, its place in the parent's list and
  * the allocator's header. */
 static inline size_t node_bytes(const struct node *node)
 {
@@ -77,10 +75,10 @@ int node_set_value(struct node **slot, const char *value, size_t length);
 int node_insert(struct node *parent, struct node *child);
 
 /* Takes the child of that name, which exists, off a unique node; the reference goes to the caller.
- */
+ * NULL without memory. */
 struct node *node_take(struct node *parent, struct component name);
 
-/* Bytes in all nodes that exist, in whatever tree. */
+/* Bytes of all nodes and their lists that exist, in whatever tree. */
 size_t nodes_alive(void);
 
 #endif

@@ -58,9 +58,11 @@ int request_directory(struct request *request)
 {
     int error = request_arguments(request, 1, 1) ? resolve(request, request->argument[0]) : EINVAL;
     struct node *node = error ? NULL : look(request, READ_CHILDREN, &error);
+    struct children_place place = {node ? &node->children : NULL, 0, 0};
+    const struct node *child;
 
-    for (uint32_t i = 0; node && i < node->child_count && error == 0; i++) {
-        error = reply_add(request, node->children[i]->data, node->children[i]->name_length);
+    while (node && error == 0 && (child = children_next(&place))) {
+        error = reply_add(request, child->data, child->name_length);
         if (error == 0) {
             error = reply_add(request, "", 1);
         }
@@ -71,10 +73,11 @@ int request_directory(struct request *request)
 /* The list of children from an offset that is the beginning of a name, as whole names. */
 static int add_part(struct request *request, const struct node *node, unsigned long long offset)
 {
+    struct children_place place = {&node->children, 0, 0};
+    const struct node *child;
     unsigned long long at = 0;
 
-    for (uint32_t i = 0; i < node->child_count; i++) {
-        const struct node *child = node->children[i];
+    while ((child = children_next(&place))) {
         size_t size = child->name_length + 1u;
 
         if (at >= offset) {

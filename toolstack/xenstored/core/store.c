@@ -113,19 +113,19 @@ struct sums {
 static void sum_nodes(const struct node *node, struct sums *sums)
 {
     unsigned bucket = node->permissions->entry[0].domid % DOMAIN_BUCKETS;
+    struct children_place place = {&node->children, 0, 0};
+    const struct node *child;
 
     sums->nodes[bucket]++;
     sums->bytes[bucket] += (long)node_bytes(node);
     if (node->references == 0 || node->permissions->references == 0) {
         sums->wrong = "a node or its permissions are used after they were freed";
     }
-    for (uint32_t i = 0; i < node->child_count; i++) {
-        const struct node *child = node->children[i];
-
+    while ((child = children_next(&place))) {
         if (node_child(node, (struct component){child->data, child->name_length}) != child) {
             sums->wrong = "children are not in order";
         }
-        sum_nodes(node->children[i], sums);
+        sum_nodes(child, sums);
     }
 }
 

@@ -102,12 +102,15 @@ static void uncharge(struct transaction *transaction, size_t bytes)
 
 static bool same_children(const struct node *one, const struct node *other)
 {
-    if (one->child_count != other->child_count) {
+    struct children_place in_one = {&one->children, 0, 0};
+    struct children_place in_other = {&other->children, 0, 0};
+
+    if (one->children.count != other->children.count) {
         return false;
     }
-    for (uint32_t i = 0; i < one->child_count; i++) {
-        const struct node *a = one->children[i];
-        const struct node *b = other->children[i];
+    for (uint32_t i = 0; i < one->children.count; i++) {
+        const struct node *a = children_next(&in_one);
+        const struct node *b = children_next(&in_other);
 
         if (a != b &&
             (a->name_length != b->name_length || memcmp(a->data, b->data, a->name_length) != 0)) {

@@ -234,11 +234,14 @@ static int apply_write(struct view *view, const struct domain *who, struct chang
 /* Makes the account of every owner in a subtree, so that counting it cannot fail. */
 static bool accounts_ready(struct view *view, const struct node *node)
 {
+    struct children_place place = {&node->children, 0, 0};
+    const struct node *child;
+
     if (!view_account(view, node->permissions->entry[0].domid)) {
         return false;
     }
-    for (uint32_t i = 0; i < node->child_count; i++) {
-        if (!accounts_ready(view, node->children[i])) {
+    while ((child = children_next(&place))) {
+        if (!accounts_ready(view, child)) {
             return false;
         }
     }
@@ -247,10 +250,13 @@ static bool accounts_ready(struct view *view, const struct node *node)
 
 static void uncount(struct view *view, const struct node *node)
 {
+    struct children_place place = {&node->children, 0, 0};
+    const struct node *child;
+
     account_add(view, view_account(view, node->permissions->entry[0].domid), -1,
                 -(long)node_bytes(node));
-    for (uint32_t i = 0; i < node->child_count; i++) {
-        uncount(view, node->children[i]);
+    while ((child = children_next(&place))) {
+        uncount(view, child);
     }
 }
 
@@ -287,6 +293,9 @@ static int apply_remove(struct view *view, const struct domain *who, struct chan
         return ENOMEM;
     }
     change->removed = node_take(*slot, (struct component){name, strlen(name)});
+    if (!change->removed) {
+        return ENOMEM;
+    }
     (*slot)->generation = ++view->store->generation;
     uncount(view, change->removed);
     see(change, change->removed->permissions, (*slot)->permissions);
