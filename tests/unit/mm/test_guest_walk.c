@@ -11,6 +11,7 @@
 
 #include <bulkhead/arch/mm.h>
 #include <bulkhead/heap.h>
+#include <x86/hvm.h>
 
 #include "guest.h"
 #include "world.h"
@@ -21,6 +22,7 @@
 #define PAGES 96UL // guest frames
 #define PRESENT 1UL
 #define WRITE 2UL
+#define USER 4UL
 #define ACCESSED 0x20UL
 #define DIRTY 0x40UL
 #define LARGE 0x80UL
@@ -315,6 +317,41 @@ static void foreign_memory_is_not_written(void **state)
     world_domain_end(other);
 }
 
+// One table that is its own entry at each level, with rights that change.
+static void user_mode_has_its_own_rights(void **state)
+{
+    static const struct {
+        uint64_t rights;
+        bool user_reads, user_writes, kernel_writes;
+    } cases[] = {
+        {0, false, false, true}, // CR0.WP is off
+        {WRITE, false, false, true},
+        {USER, true, false, true},
+        {USER | WRITE, true, true, true},
+    };
+    struct vcpu *v = d->vcpus[0];
+    uint64_t *table = world_frame(p2m_lookup(d, GFN(0)).mfn.n);
+    gpa_t gpa;
+
+    (void)state;
+    guest_cr0 = CR0_PG | 1;
+    guest_cr4 = CR4_PAE;
+    guest_efer = EFER_LMA;
+    guest_cr3 = 0;
+    for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        table[0] = PRESENT | ACCESSED | cases[i].rights;
+        assert_int_equal(hvm_walk_guest(v, GVA(5), HVM_ACCESS_USER, &gpa) == 0,
+                         cases[i].user_reads);
+        assert_int_equal(hvm_walk_guest(v, GVA(5), HVM_ACCESS_USER | HVM_ACCESS_WRITE, &gpa) == 0,
+                         cases[i].user_writes);
+        // What was refused left no trace.
+        assert_int_equal(table[0] & DIRTY, cases[i].user_writes ? DIRTY : 0);
+        assert_int_equal(hvm_walk_guest(v, GVA(5), 0, &gpa), 0);
+        assert_int_equal(hvm_walk_guest(v, GVA(5), HVM_ACCESS_WRITE, &gpa) == 0,
+                         cases[i].kernel_writes);
+    }
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -353,6 +390,7 @@ int main(void)
         cmocka_unit_test(four_levels),
         cmocka_unit_test(without_paging_addresses_are_physical),
         cmocka_unit_test(foreign_memory_is_not_written),
+        cmocka_unit_test(user_mode_has_its_own_rights),
     };
 
     return cmocka_run_group_tests(tests, start, end);

@@ -25,56 +25,67 @@ static enum x86_mode mode_of(const struct hvm_registers *r)
     return bits == 64 ? X86_MODE_64 : bits == 32 ? X86_MODE_32 : X86_MODE_16;
 }
 
-// The handler for a linear address, or NULL with *gpa set when it is ordinary memory.
-// False: the guest's tables do not map it.
-static bool locate(struct vcpu *v, uint64_t linear, bool write, unsigned int size,
-                   struct io_handler **handler, gpa_t *gpa)
+static bool translate(struct vcpu *v, uint64_t linear, unsigned int access, gpa_t *gpa)
 {
-    if (arch_walk_guest(v, GVA(linear), write, gpa)) {
-        hvm_inject_page_fault(v, linear, write ? 2 : 0);
-        return false;
-    }
-    *handler = io_handler_find(v->domain, IO_MEMORY, gpa->a, size);
-    return true;
-}
-
-static bool read_operand(struct vcpu *v, const struct x86_mmio_access *access, uint64_t *value)
-{
-    struct io_handler *handler;
-    gpa_t gpa;
-
-    *value = 0;
-    if (!access->reads) {
+    if (hvm_walk_guest(v, GVA(linear), access, gpa) == 0) {
         return true;
     }
-    if (!locate(v, access->read_address, false, access->size, &handler, &gpa)) {
-        return false;
-    }
-    if (handler) {
-        *value = ~0UL;
-        handler->read(v, handler->opaque, gpa.a, access->size, value);
-    } else if (copy_from_guest_physical(v->domain, value, gpa, access->size)) {
-        *value = ~0UL;
-    }
-    return true;
+    hvm_inject_page_fault(v, linear,
+                          (access & HVM_ACCESS_WRITE ? 2 : 0) | (access & HVM_ACCESS_USER ? 4 : 0));
+    return false;
 }
 
-static bool write_operand(struct vcpu *v, const struct x86_mmio_access *access)
+// One access inside a page, by a handler or to memory. Where nothing is, reads give all ones and
+// writes go nowhere, as on a real bus.
+static void access_page(struct vcpu *v, gpa_t gpa, unsigned int size, bool write, uint64_t *value)
 {
-    struct io_handler *handler;
-    gpa_t gpa;
+    struct io_handler *handler = io_handler_find(v->domain, IO_MEMORY, gpa.a, size);
 
-    if (!access->writes) {
-        return true;
+    if (write) {
+        if (handler) {
+            handler->write(v, handler->opaque, gpa.a, size, *value);
+        } else {
+            copy_to_guest_physical(v->domain, gpa, value, size);
+        }
+        return;
     }
-    if (!locate(v, access->write_address, true, access->size, &handler, &gpa)) {
+    *value = ~0UL;
+    if (handler) {
+        handler->read(v, handler->opaque, gpa.a, size, value);
+    } else if (copy_from_guest_physical(v->domain, value, gpa, size)) {
+        *value = ~0UL;
+    }
+}
+
+// Reads an operand, or writes it, with the rights of the instruction. False: the guest's tables do
+// not let it; it gets a page fault, and nothing has happened. User-mode code may have two operands,
+// and may change between the exit and the fetch: its rights are asked for each.
+static bool access_operand(struct vcpu *v, uint64_t linear, unsigned int size, unsigned int access,
+                           uint64_t *value)
+{
+    bool write = access & HVM_ACCESS_WRITE;
+    unsigned int room = (unsigned int)(PAGE_SIZE - (linear & ~PAGE_MASK));
+    uint64_t byte, result = 0;
+    gpa_t first, second;
+
+    if (!translate(v, linear, access, &first)) {
         return false;
     }
-    if (handler) {
-        handler->write(v, handler->opaque, gpa.a, access->size, access->write_value);
-    } else {
-        // Where nothing is, writes go nowhere, as on a real bus.
-        copy_to_guest_physical(v->domain, gpa, &access->write_value, access->size);
+    if (size <= room) {
+        access_page(v, first, size, write, value);
+        return true;
+    }
+    if (!translate(v, linear + room, access, &second)) {
+        return false;
+    }
+    // Two pages have two places: byte by byte, as no device asks for anything else there.
+    for (unsigned int i = 0; i < size; i++) {
+        byte = *value >> (8 * i) & 0xff;
+        access_page(v, i < room ? GPA(first.a + i) : GPA(second.a + (i - room)), 1, write, &byte);
+        result |= (byte & 0xff) << (8 * i);
+    }
+    if (!write) {
+        *value = result;
     }
     return true;
 }
@@ -83,6 +94,7 @@ static bool write_operand(struct vcpu *v, const struct x86_mmio_access *access)
 static bool step(struct vcpu *v, const struct x86_instruction *instruction,
                  const struct hvm_registers *r, bool *more)
 {
+    unsigned int level = hvm_access_level(r);
     uint64_t bases[X86_SEGMENTS];
     struct x86_registers registers;
     struct x86_mmio_access access;
@@ -100,11 +112,14 @@ static bool step(struct vcpu *v, const struct x86_instruction *instruction,
         hvm_inject_exception(v, HVM_EXCEPTION_UD, 0);
         return false;
     }
-    if (access.iterations && !read_operand(v, &access, &value)) {
+    if (access.iterations && access.reads &&
+        !access_operand(v, access.read_address, access.size, level, &value)) {
         return false;
     }
     x86_mmio_evaluate(&access, value);
-    if (access.iterations && !write_operand(v, &access)) {
+    if (access.iterations && access.writes &&
+        !access_operand(v, access.write_address, access.size, level | HVM_ACCESS_WRITE,
+                        &access.write_value)) {
         return false;
     }
     x86_mmio_complete(&access, &registers);
@@ -121,7 +136,7 @@ bool hvm_emulate_mmio(struct vcpu *v)
 {
     struct x86_instruction instruction;
     struct hvm_registers r;
-    uint8_t bytes[15];
+    uint8_t bytes[15] = {0};
     size_t available = hvm_fetch_instruction(v, bytes);
     bool more = true;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Walks a guest's own page tables: 32-bit, PAE and 4-level, or none when paging is off.
-// Access is a supervisor's; accessed and dirty bits are set as the processor would, but not in
-// tables that lie in memory that the guest may not write. The guest may change its tables
+// Accessed and dirty bits are set as the processor would, but not in tables that lie in memory that
+// the guest may not write. The guest may change its tables
 // meanwhile: each entry is read once. Frames are borrowed from the p2m, since the vcpu is the
 // current one, and shown one after the other by one mapping slot.
 
@@ -18,6 +18,7 @@
 
 #define PTE_PRESENT (1UL << 0)
 #define PTE_WRITE (1UL << 1)
+#define PTE_USER (1UL << 2)
 #define PTE_ACCESSED (1UL << 5)
 #define PTE_DIRTY (1UL << 6)
 #define PTE_LARGE (1UL << 7)
@@ -32,7 +33,8 @@ struct walk {
     struct domain *domain;
     const struct format *format;
     bool write;
-    bool protect; // CR0.WP: read-only pages are so for the supervisor too
+    bool user;
+    bool protect; // read-only pages are so: for users always, for the supervisor by CR0.WP
     void *slot;   // NULL before the first table
 };
 
@@ -63,6 +65,13 @@ static bool is_pae_top(const struct format *f, unsigned int level)
     return f->levels == 3 && level == 3;
 }
 
+// Whether an entry that is present lets the access through.
+static bool is_allowed(const struct walk *w, uint64_t entry, unsigned int level)
+{
+    return is_pae_top(w->format, level) ||
+           ((!w->user || (entry & PTE_USER)) && (!w->write || !w->protect || (entry & PTE_WRITE)));
+}
+
 // Reads the entry and sets bits that the processor would; 0 when there is no memory there, or bits
 // would have to be set in what is not the guest's to write.
 static uint64_t read_entry(struct walk *w, gpa_t at, unsigned int level)
@@ -81,8 +90,7 @@ static uint64_t read_entry(struct walk *w, gpa_t at, unsigned int level)
     entry = w->format->entry_size == 8 ? __atomic_load_n((uint64_t *)place, __ATOMIC_RELAXED)
                                        : __atomic_load_n((uint32_t *)place, __ATOMIC_RELAXED);
     if ((entry & PTE_PRESENT) && !is_pae_top(w->format, level)) {
-        bool writes =
-            w->write && is_leaf(entry, w->format, level) && ((entry & PTE_WRITE) || !w->protect);
+        bool writes = w->write && is_leaf(entry, w->format, level) && is_allowed(w, entry, level);
         uint8_t want = PTE_ACCESSED | (writes ? PTE_DIRTY : 0);
 
         if ((entry & want) != want && !p2m_is_writable(type)) {
@@ -125,8 +133,7 @@ static int walk_tables(struct walk *w, uint64_t cr3, gva_t address, gpa_t *out)
             index &= 3;
         }
         entry = read_entry(w, GPA(table + index * f->entry_size), level);
-        if (!(entry & PTE_PRESENT) ||
-            (w->write && w->protect && !(entry & PTE_WRITE) && !is_pae_top(f, level))) {
+        if (!(entry & PTE_PRESENT) || !is_allowed(w, entry, level)) {
             return -XEN_EFAULT;
         }
         if (is_leaf(entry, f, level)) {
@@ -137,8 +144,9 @@ static int walk_tables(struct walk *w, uint64_t cr3, gva_t address, gpa_t *out)
     }
 }
 
-int arch_walk_guest(struct vcpu *v, gva_t address, bool write, gpa_t *out)
+int hvm_walk_guest(struct vcpu *v, gva_t address, unsigned int access, gpa_t *out)
 {
+    bool user = access & HVM_ACCESS_USER;
     uint64_t cr0, cr3, cr4, efer;
     struct walk w;
     int error;
@@ -148,10 +156,19 @@ int arch_walk_guest(struct vcpu *v, gva_t address, bool write, gpa_t *out)
         *out = GPA(address.a & 0xffffffffUL);
         return 0;
     }
-    w = (struct walk){v->domain, choose(cr4, efer), write, cr0 & CR0_WP, NULL};
+    w = (struct walk){.domain = v->domain,
+                      .format = choose(cr4, efer),
+                      .write = access & HVM_ACCESS_WRITE,
+                      .user = user,
+                      .protect = user || (cr0 & CR0_WP)};
     error = walk_tables(&w, cr3, address, out);
     if (w.slot) {
         arch_unmap_slot(w.slot);
     }
     return error;
+}
+
+int arch_walk_guest(struct vcpu *v, gva_t address, bool write, gpa_t *out)
+{
+    return hvm_walk_guest(v, address, write ? HVM_ACCESS_WRITE : 0, out);
 }

@@ -83,6 +83,11 @@ size_t hvm_fetch_instruction(struct vcpu *v, uint8_t bytes[15])
     return got;
 }
 
+unsigned int hvm_access_level(const struct hvm_registers *regs)
+{
+    return (regs->segment[SEGMENT_SS].attributes >> 5 & 3) == 3 ? HVM_ACCESS_USER : 0;
+}
+
 uint8_t hvm_code_bits(const struct hvm_registers *regs)
 {
     uint16_t attributes = regs->segment[SEGMENT_CS].attributes;

@@ -67,11 +67,24 @@ void hvm_port_write(struct vcpu *v, uint16_t port, unsigned int size, uint64_t v
     }
 }
 
+// Whether the guest's tables let the instruction access all of [at, at + size).
+static bool is_allowed(struct vcpu *v, gva_t at, unsigned int size, unsigned int access)
+{
+    gpa_t unused;
+
+    return hvm_walk_guest(v, at, access, &unused) == 0 &&
+           hvm_walk_guest(v, GVA(at.a + size - 1), access, &unused) == 0;
+}
+
 // One element between memory at the linear address and the port.
-static bool string_element(struct vcpu *v, uint16_t port, unsigned int size, bool in, gva_t at)
+static bool string_element(struct vcpu *v, uint16_t port, unsigned int size, bool in, gva_t at,
+                           unsigned int level)
 {
     uint64_t value = 0;
 
+    if (level && !is_allowed(v, at, size, level | (in ? HVM_ACCESS_WRITE : 0))) {
+        return false;
+    }
     if (in) {
         hvm_port_read(v, port, size, &value);
         return copy_to_guest(at, &value, size) == 0;
@@ -102,7 +115,7 @@ bool hvm_emulate_string_io(struct vcpu *v, uint16_t port, unsigned int size, boo
         uint64_t offset = *index & mask;
         gva_t at = GVA(mask == ~0UL ? offset : (uint32_t)(offset + segment->base));
 
-        if (!string_element(v, port, size, in, at)) {
+        if (!string_element(v, port, size, in, at, hvm_access_level(&r))) {
             return false;
         }
         *index = (*index & ~mask) | ((*index + step) & mask);

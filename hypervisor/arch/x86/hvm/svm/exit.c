@@ -220,9 +220,16 @@ static void handle_nested_fault(struct vcpu *v, struct vmcb *vmcb)
     struct p2m_entry entry = p2m_lookup(v->domain, gpa_to_gfn(address));
 
     if (entry.type == P2M_INVALID) {
-        if (!hvm_map_on_demand(v->domain, gpa_to_gfn(address))) {
-            hvm_emulate_mmio(v);
+        if (hvm_map_on_demand(v->domain, gpa_to_gfn(address))) {
+            return;
         }
+        if (vmcb->exit_info1 & NPF_IN_GUEST_TABLES) {
+            // Nothing can be fetched or delivered through them, not even an exception.
+            domain_crash(v->domain, "vcpu %u: page tables at %lx, where no memory is", v->id,
+                         address.a);
+            return;
+        }
+        hvm_emulate_mmio(v);
     } else if (write && !p2m_is_writable(entry.type) && entry.type != P2M_MMIO) {
         // A page that another domain granted for reading only.
         hvm_inject_exception(v, HVM_EXCEPTION_GP, 0);

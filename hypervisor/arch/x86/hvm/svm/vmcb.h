@@ -71,6 +71,9 @@ enum svm_exit {
     EXIT_NPF = 0x400,
 };
 
+// exit_info1 of EXIT_NPF: met while the guest's own tables were walked
+#define NPF_IN_GUEST_TABLES (1UL << 33)
+
 // interrupt control word
 #define VINTR_TPR 0xffUL
 #define VINTR_IRQ (1UL << 8)

@@ -84,6 +84,8 @@ void hvm_vcpu_start(struct vcpu *v, uint8_t sipi_vector); // STARTUP arrived
 void hvm_vcpu_nmi(struct vcpu *v);
 bool hvm_nmi_pending(const struct vcpu *v);
 uint8_t hvm_code_bits(const struct hvm_registers *regs); // 16, 32 or 64
+// HVM_ACCESS_USER when the vcpu runs at privilege level 3, else 0.
+unsigned int hvm_access_level(const struct hvm_registers *regs);
 void hvm_handle_startup(struct vcpu *v); // on v's own CPU, when startup_request is set
 // The vcpu stops until it is started again; when it was the last one the domain powers off.
 void hvm_vcpu_down(struct vcpu *v);
@@ -109,6 +111,13 @@ bool hvm_write_efer(struct vcpu *v, uint64_t value);
 // MSRs (msr.c): false means #GP.
 bool hvm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
 bool hvm_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
+
+// Translates a linear address by the guest's own tables (guest_walk.c). What an instruction of the
+// guest would access itself is asked with its rights; a supervisor's when neither bit is set.
+// -XEN_EFAULT: not mapped, or not for this access.
+#define HVM_ACCESS_WRITE 1u
+#define HVM_ACCESS_USER 2u
+int hvm_walk_guest(struct vcpu *v, gva_t address, unsigned int access, gpa_t *out);
 
 // Emulates the instruction at rip, which touched device memory (emulate.c). False: an exception
 // for the guest instead.
