@@ -25,6 +25,7 @@ def pytest_addoption(parser):
     parser.addoption("--hypervisor", choices=list(machine.HYPERVISORS), default="bulkhead")
     parser.addoption("--dom0", choices=("pvh", "pv"), default="pvh")
     parser.addoption("--toolstack", choices=list(machine.TOOLSTACKS), default="debian")
+    parser.addoption("--long", action="store_true", help="what takes hours, too")
 
 
 # Where the lines of this run go: tests/system/run names a file for each call.

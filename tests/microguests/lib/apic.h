@@ -24,6 +24,7 @@
 
 #define APIC_SPURIOUS_ENABLE 0x100
 #define ICR_ASSERT 0x4000u
+#define ICR_NMI 0x400u
 #define ICR_INIT 0x500u
 #define ICR_STARTUP 0x600u
 #define ICR_SELF 0x40000u

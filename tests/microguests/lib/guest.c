@@ -14,8 +14,6 @@ extern uint32_t start_info_address;
 extern const char trampoline_start[], trampoline_end[];
 
 void vcpu_start(uint32_t index);
-void *memcpy(void *to, const void *from, size_t size);
-void *memset(void *to, int value, size_t size);
 
 struct vcpu_data vcpu_data[MAX_VCPUS];
 

@@ -38,6 +38,10 @@ static inline struct vcpu_data *this_vcpu(void)
 // The program, supplied by each microguest; runs on vcpu 0 with interrupts off.
 void program(void);
 
+// As in the C library; the compiler calls them by itself, too.
+void *memcpy(void *to, const void *from, size_t size);
+void *memset(void *to, int value, size_t size);
+
 const struct hvm_start_info *guest_start_info(void);
 const char *guest_command_line(void);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One interrupt descriptor table for all vcpus, one table of handlers, counters.
-// An exception inside try_call ends that call; any other is reported and ends the guest.
+// An exception inside try_call ends that call, unless its vector has a handler; any other is
+// reported and ends the guest.
 
 #include "interrupts.h"
 
@@ -15,16 +16,25 @@ struct gate {
 
 #define INTERRUPT_GATE 0x8e00
 #define ENTRY_SIZE 16
+#define RFLAGS_RESERVED 2
 
 extern const char interrupt_entries[], try_call_resume[];
 
 static struct gate table[256];
 static interrupt_handler *handlers[256];
 volatile uint32_t interrupt_counts[256];
+unsigned int interrupt_ends_user;
 
 void interrupt_set_handler(unsigned int vector, interrupt_handler *handler)
 {
     __atomic_store_n(&handlers[vector], handler, __ATOMIC_SEQ_CST);
+}
+
+void interrupts_use_stack(unsigned int stack)
+{
+    for (unsigned int i = 0; i < ARRAY_SIZE(table); i++) {
+        table[i].flags = (uint16_t)(INTERRUPT_GATE | stack);
+    }
 }
 
 void interrupts_build(void)
@@ -58,6 +68,9 @@ static void handle_exception(struct interrupt_frame *frame)
     uint64_t address;
 
     __asm__ volatile("movq %%cr2, %0" : "=r"(address));
+    if (!vcpu->catch_stack && frame->vector == VECTOR_NMI) {
+        return; // meant for a try_call that has just ended
+    }
     if (!vcpu->catch_stack) {
         say("microguest: exception %lu on vcpu %u, error 0x%lx, rip 0x%lx, address 0x%lx",
             frame->vector, vcpu->index, frame->error_code, frame->rip, address);
@@ -68,6 +81,9 @@ static void handle_exception(struct interrupt_frame *frame)
     frame->rax = frame->vector;
     frame->rip = (uint64_t)try_call_resume;
     frame->rsp = vcpu->catch_stack;
+    frame->cs = CODE64;
+    frame->ss = DATA;
+    frame->rflags = RFLAGS_RESERVED;
 }
 
 void interrupt_dispatch(struct interrupt_frame *frame)
@@ -75,9 +91,11 @@ void interrupt_dispatch(struct interrupt_frame *frame)
     interrupt_handler *handler = handlers[frame->vector];
 
     __atomic_fetch_add(&interrupt_counts[frame->vector], 1, __ATOMIC_SEQ_CST);
-    if (frame->vector < 32) {
-        handle_exception(frame);
-    } else if (handler) {
+    if (handler) {
         handler();
+    }
+    if ((frame->vector < 32 && !handler) ||
+        (frame->cs & 3 && frame->vector == interrupt_ends_user)) {
+        handle_exception(frame);
     }
 }

@@ -7,6 +7,7 @@
 
 #define NO_EXCEPTION (-1)
 #define VECTOR_DB 1
+#define VECTOR_NMI 2
 #define VECTOR_BP 3
 #define VECTOR_UD 6
 #define VECTOR_NM 7
@@ -25,11 +26,19 @@ int try_call(void (*function)(void *), void *argument);
 
 typedef void interrupt_handler(void);
 
-// Sets the handler of vector 32 to 255 for all vcpus; NULL: count it and nothing else.
+// Sets a vector's handler for all vcpus. NULL: an interrupt is counted and nothing else, an
+// exception ends try_call or the guest (an NMI only a try_call).
 void interrupt_set_handler(unsigned int vector, interrupt_handler *handler);
 
 // How often each vector has arrived on any vcpu.
 extern volatile uint32_t interrupt_counts[256];
+
+// This interrupt ends a try_call while user-mode code runs in it; 0: none does.
+extern unsigned int interrupt_ends_user;
+
+// Lets all vectors use interrupt stack @stack (1 to 7) of the task state segment, on every vcpu; 0
+// for none. Entries do not nest then.
+void interrupts_use_stack(unsigned int stack);
 
 // Builds the table once; loads it on each vcpu.
 void interrupts_build(void);

@@ -4,6 +4,7 @@
 
 #include "print.h"
 
+#include "console.h"
 #include "cpu.h"
 #include "guest.h"
 #include "xen.h"
@@ -68,7 +69,8 @@ static void put_argument(struct line *line, char kind, bool is_long, va_list *ar
 
 static void write_line(struct line *line)
 {
-    if (xen_ready && xen_console_write(line->text, line->length) == 0) {
+    if (console_write(line->text, line->length) ||
+        (xen_ready && xen_console_write(line->text, line->length) == 0)) {
         return;
     }
     for (size_t i = 0; i < line->length; i++) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text for the hypervisor's console.
+// Text for this domain's console or, without one, the hypervisor's.
 #ifndef MICROGUEST_PRINT_H
 #define MICROGUEST_PRINT_H
 
@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 // Writes a line, adding its end. Knows %s %c %d %u %x and %ld %lu %lx; cuts at 250 characters.
-// Goes out by the console_io hypercall, or port 0xe9 while that does not work.
+// Goes to the toolstack's ring, else out by the console_io hypercall, else by port 0xe9.
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 // Whether the colon-separated @list names @word.

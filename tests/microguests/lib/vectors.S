@@ -22,8 +22,12 @@ vector = 0
 vector = vector + 1
         .endr
 
+// User-mode code may have changed the GS base; the kernel's is exchanged for it.
 common_entry:
-        pushq   %rax
+        testb   $3, 24(%rsp)
+        jz      1f
+        swapgs
+1:      pushq   %rax
         pushq   %rcx
         pushq   %rdx
         pushq   %rbx
@@ -60,7 +64,10 @@ common_entry:
         popq    %rcx
         popq    %rax
         addq    $16, %rsp
-        iretq
+        testb   $3, 8(%rsp)
+        jz      1f
+        swapgs
+1:      iretq
 
 // int try_call(void (*function)(void *), void *argument)
         .global try_call, try_call_resume

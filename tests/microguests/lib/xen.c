@@ -5,6 +5,7 @@
 
 #include "xen.h"
 
+#include "console.h"
 #include "cpu.h"
 #include "guest.h"
 #include "interrupts.h"
@@ -200,6 +201,7 @@ void xen_start(void)
     }
     wrmsr(cpuid(xen_cpuid_base + 2, 0).ebx, (uint64_t)hypercall_page);
     xen_ready = true;
+    console_start();
     rc = xen_add_to_physmap(XENMAPSPACE_shared_info, 0, &shared_info);
     if (rc) {
         say("microguest: shared_info cannot be mapped: %ld", rc);

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scenarios with several guests share: configurations, consoles, and what memory is left."""
+
+import re
+import time
+
+CONSOLES = "/var/log/xen/console"
+
+
+def free_pages(dom0):
+    """Free pages of the machine: by the hypervisor's debug key, for xl info says MiB only."""
+    dom0.check("xl debug-keys m", timeout=60)
+    said = re.findall(r"Frames: \d+ in all, (\d+) free", dom0.check("xl dmesg", timeout=60))
+    return int(said[-1]) if said else int(dom0.check("xl info free_memory", timeout=60)) * 256
+
+
+def wait_free_pages(dom0, pages, seconds=60):
+    """Waits until as many pages are free; what is dying when a name is gone takes a while."""
+    end = time.monotonic() + seconds
+    while (found := free_pages(dom0)) != pages and time.monotonic() < end:
+        time.sleep(2)
+    assert found == pages, f"{found} pages are free, {pages} were before"
+
+
+def microguest(dom0, name, kernel, command_line="", memory=16, vcpus=1):
+    """Starts a microguest of /guest; whatever ends it, it is destroyed."""
+    lines = [
+        f'name="{name}"',
+        'type="pvh"',
+        f'kernel="/guest/{kernel}"',
+        f'cmdline="{command_line}"',
+        f"memory={memory}",
+        f"vcpus={vcpus}",
+        'on_poweroff="destroy"',
+        'on_reboot="destroy"',
+        'on_crash="destroy"',
+    ]
+    path = f"/tmp/{name}.cfg"
+    dom0.check("printf '%s\\n' " + " ".join(f"'{line}'" for line in lines) + f" > {path}")
+    dom0.check(f"rm -f {CONSOLES}/guest-{name}.log; xl create -q {path}", timeout=180)
+
+
+def write_configuration(dom0, name, lines):
+    """Leaves the lines of an xl configuration in domain 0 and returns the file's path."""
+    path = f"/tmp/{name}.cfg"
+    dom0.check("printf '%s\\n' " + " ".join(f"'{line}'" for line in lines) + f" > {path}")
+    return path
+
+
+def linux_guest(dom0, name, number, vcpus=1, memory=256, disks=()):
+    """The configuration of a Linux guest on a root disk of its own, with address 10.0.0.NUMBER."""
+    dom0.check(f"cp /guest/disk.img /guest/{name}.img")
+    disks = [f"format=raw,vdev=xvda,access=rw,target=/guest/{name}.img", *disks]
+    return write_configuration(
+        dom0,
+        name,
+        [
+            f'name="{name}"',
+            'type="pvh"',
+            'kernel="/guest/vmlinuz"',
+            'ramdisk="/guest/initrd"',
+            'cmdline="console=hvc0 diskroot"',
+            f"memory={memory}",
+            f"vcpus={vcpus}",
+            "disk=[" + ",".join(f'"{disk}"' for disk in disks) + "]",
+            f'vif=["bridge=xenbr0,mac=00:16:3e:00:00:{number:02x}"]',
+        ],
+    )
+
+
+def in_guest(dom0, number, command, timeout=60):
+    """What a command prints at the shell that the guest offers on TCP; it must succeed."""
+    line = f"{command}; echo status $?; exit"
+    said = dom0.check(f"echo '{line}' | nc -w {timeout} 10.0.0.{number} 5000", timeout=timeout + 60)
+    text, _, status = said.rpartition("status ")
+    assert status.strip() == "0", f"{command}: {said}"
+    return text.strip()
+
+
+def console(dom0, name):
+    """All that the guest has said."""
+    return dom0.check(f"cat {CONSOLES}/guest-{name}.log")
+
+
+def wait_console(dom0, name, text, seconds):
+    """Waits until the guest has said the text, and returns all that it has said."""
+    end = time.monotonic() + seconds
+    is_there = True
+    while time.monotonic() < end:
+        if dom0.run(f"grep -q '{text}' {CONSOLES}/guest-{name}.log")[0] == 0:
+            return console(dom0, name)
+        # What it said last may still have been on its way when it was found gone.
+        assert is_there, f"{name} is gone; it said:\n{console(dom0, name)[-2000:]}"
+        dom0.check("sleep 2")
+        is_there = dom0.run(f"xl domid {name}", timeout=60)[0] == 0
+    raise AssertionError(f"{name} did not say {text!r}, but:\n{console(dom0, name)[-2000:]}")
+
+
+def wait_gone(dom0, *names):
+    for name in names:
+        dom0.check(f"wait-for 60 sh -c '! xl domid {name}'", timeout=90)
