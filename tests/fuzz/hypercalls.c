@@ -35,6 +35,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 #define PAGES 24u // of memory for each domain, from gfn 0
 #define ARGUMENT_GFN 1u
 #define LIST_GFN 2u    // what arguments point to: lists of frame numbers
+#define CALLS_GFN 4u   // a multicall's entries
 #define SPECIAL_GFN 8u // FIFO control blocks and words, by habit
 #define MAX_STEPS 400u
 #define MAX_RESTARTS 100u
@@ -400,6 +401,63 @@ static void memory_operation(struct vcpu *v)
     call(v, do_memory_op, command, 0);
 }
 
+// Hypercalls that a batch could name but that belong to other fuzzers, or need more of a machine.
+int64_t do_hvm_op(struct hypercall *call)
+{
+    (void)call;
+    return -XEN_ENOSYS;
+}
+
+#define ABSENT(name) int64_t name(struct hypercall *call) __attribute__((alias("do_hvm_op")))
+ABSENT(do_physdev_op);
+ABSENT(do_platform_op);
+ABSENT(do_dm_op);
+ABSENT(do_hypfs_op);
+ABSENT(do_sysctl);
+ABSENT(do_domctl);
+ABSENT(do_xen_version);
+ABSENT(do_console_io);
+ABSENT(do_vm_assist);
+
+// A batch of whatever the table of hypercalls has, but for what creates domains: with arguments
+// that happen to lie there, and entries that the hypervisor and other calls of the batch may
+// change.
+static void batch(struct vcpu *v)
+{
+    static const uint8_t numbers[] = {
+        __HYPERVISOR_memory_op,        __HYPERVISOR_grant_table_op, __HYPERVISOR_vcpu_op,
+        __HYPERVISOR_event_channel_op, __HYPERVISOR_set_timer_op,   __HYPERVISOR_sched_op,
+        __HYPERVISOR_hvm_op,           __HYPERVISOR_multicall,      60};
+    struct multicall_entry *entries = sim_guest_memory(v->domain, GFN(CALLS_GFN), true);
+    struct hypercall call = {.arg = {(uint64_t)CALLS_GFN << PAGE_SHIFT, take_byte() % 8}};
+    uint64_t words[8];
+
+    for (unsigned int i = 0; entries && i < call.arg[1]; i++) {
+        entries[i].op = numbers[take_byte() % ARRAY_SIZE(numbers)];
+        if (entries[i].op == __HYPERVISOR_sched_op && v->domain->privileged) {
+            entries[i].op = __HYPERVISOR_vcpu_op; // domain 0 may turn the machine off
+        }
+        entries[i].args[0] = take_number();
+        entries[i].args[1] =
+            take_byte() % 4 ? (uint64_t)ARGUMENT_GFN << PAGE_SHIFT : take_gfn() << PAGE_SHIFT;
+        entries[i].args[2] = take_number();
+    }
+    for (unsigned int i = 0; i < ARRAY_SIZE(words); i++) {
+        words[i] = take_byte() % 2 ? take_number() : take_gfn() << PAGE_SHIFT;
+    }
+    put_argument(v->domain, words, sizeof(words));
+    sim_cpu_enter(v->id, v);
+    for (unsigned int restarts = 0; restarts < MAX_RESTARTS; restarts++) {
+        call.restart = false;
+        do_multicall(&call);
+        check(this_cpu()->arch.slots_used == 0, "a transient mapping is left");
+        this_cpu()->work = 0;
+        if (!call.restart) {
+            break;
+        }
+    }
+}
+
 // Waits for events; whatever ends the wait does so before the next step.
 static void poll(struct vcpu *v)
 {
@@ -531,7 +589,12 @@ static void step(void)
         event_poll_end(v);
         v->pause_flags = 0;
     }
-    switch (take_byte() % 19) {
+    switch (take_byte() % 20) {
+    case 19:
+        if (v) {
+            batch(v);
+        }
+        break;
     case 16:
         if (v) {
             poll(v);
