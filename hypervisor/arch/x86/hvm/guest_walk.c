@@ -31,7 +31,6 @@ struct format {
 
 struct walk {
     struct domain *domain;
-    const struct format *format;
     bool write;
     bool user;
     bool protect; // read-only pages are so: for users always, for the supervisor by CR0.WP
@@ -43,11 +42,8 @@ static const struct format format_32_pse = {2, 10, 4, 1u << 2};
 static const struct format format_pae = {3, 9, 8, 1u << 2};
 static const struct format format_long = {4, 9, 8, 1u << 2 | 1u << 3};
 
-static const struct format *choose(uint64_t cr4, uint64_t efer)
+static const struct format *choose_legacy(uint64_t cr4)
 {
-    if (efer & EFER_LMA) {
-        return &format_long;
-    }
     if (cr4 & CR4_PAE) {
         return &format_pae;
     }
@@ -66,15 +62,17 @@ static bool is_pae_top(const struct format *f, unsigned int level)
 }
 
 // Whether an entry that is present lets the access through.
-static bool is_allowed(const struct walk *w, uint64_t entry, unsigned int level)
+static bool is_allowed(const struct walk *w, const struct format *f, uint64_t entry,
+                       unsigned int level)
 {
-    return is_pae_top(w->format, level) ||
+    return is_pae_top(f, level) ||
            ((!w->user || (entry & PTE_USER)) && (!w->write || !w->protect || (entry & PTE_WRITE)));
 }
 
 // Reads the entry and sets bits that the processor would; 0 when there is no memory there, or bits
 // would have to be set in what is not the guest's to write.
-static uint64_t read_entry(struct walk *w, gpa_t at, unsigned int level)
+static inline __attribute__((always_inline)) uint64_t
+read_entry(struct walk *w, const struct format *f, gpa_t at, unsigned int level)
 {
     enum p2m_type type;
     struct page *page = p2m_borrow_page(w->domain, gpa_to_gfn(at), false, &type);
@@ -87,10 +85,10 @@ static uint64_t read_entry(struct walk *w, gpa_t at, unsigned int level)
     w->slot =
         w->slot ? arch_move_slot(w->slot, page_to_mfn(page)) : arch_map_slot(page_to_mfn(page));
     place = (char *)w->slot + (at.a & (PAGE_SIZE - 1));
-    entry = w->format->entry_size == 8 ? __atomic_load_n((uint64_t *)place, __ATOMIC_RELAXED)
-                                       : __atomic_load_n((uint32_t *)place, __ATOMIC_RELAXED);
-    if ((entry & PTE_PRESENT) && !is_pae_top(w->format, level)) {
-        bool writes = w->write && is_leaf(entry, w->format, level) && is_allowed(w, entry, level);
+    entry = f->entry_size == 8 ? __atomic_load_n((uint64_t *)place, __ATOMIC_RELAXED)
+                               : __atomic_load_n((uint32_t *)place, __ATOMIC_RELAXED);
+    if ((entry & PTE_PRESENT) && !is_pae_top(f, level)) {
+        bool writes = w->write && is_leaf(entry, f, level) && is_allowed(w, f, entry, level);
         uint8_t want = PTE_ACCESSED | (writes ? PTE_DIRTY : 0);
 
         if ((entry & want) != want && !p2m_is_writable(type)) {
@@ -116,9 +114,10 @@ static gpa_t leaf_address(uint64_t entry, const struct format *f, unsigned int l
     return GPA(base | (va.a & mask));
 }
 
-static int walk_tables(struct walk *w, uint64_t cr3, gva_t address, gpa_t *out)
+// Inline, so that the format that nearly all guests have is known to the compiler.
+static inline __attribute__((always_inline)) int
+walk_tables(struct walk *w, const struct format *f, uint64_t cr3, gva_t address, gpa_t *out)
 {
-    const struct format *f = w->format;
     uint64_t table = f->levels == 3 ? cr3 & 0xffffffe0UL : cr3 & PTE_FRAME;
 
     if (f->levels == 4 && (int64_t)(address.a << 16) >> 16 != (int64_t)address.a) {
@@ -132,8 +131,8 @@ static int walk_tables(struct walk *w, uint64_t cr3, gva_t address, gpa_t *out)
         if (is_pae_top(f, level)) {
             index &= 3;
         }
-        entry = read_entry(w, GPA(table + index * f->entry_size), level);
-        if (!(entry & PTE_PRESENT) || !is_allowed(w, entry, level)) {
+        entry = read_entry(w, f, GPA(table + index * f->entry_size), level);
+        if (!(entry & PTE_PRESENT) || !is_allowed(w, f, entry, level)) {
             return -XEN_EFAULT;
         }
         if (is_leaf(entry, f, level)) {
@@ -157,11 +156,11 @@ int hvm_walk_guest(struct vcpu *v, gva_t address, unsigned int access, gpa_t *ou
         return 0;
     }
     w = (struct walk){.domain = v->domain,
-                      .format = choose(cr4, efer),
                       .write = access & HVM_ACCESS_WRITE,
                       .user = user,
                       .protect = user || (cr0 & CR0_WP)};
-    error = walk_tables(&w, cr3, address, out);
+    error = efer & EFER_LMA ? walk_tables(&w, &format_long, cr3, address, out)
+                            : walk_tables(&w, choose_legacy(cr4), cr3, address, out);
     if (w.slot) {
         arch_unmap_slot(w.slot);
     }
