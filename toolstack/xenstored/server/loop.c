@@ -30,6 +30,7 @@ struct client {
     struct loop *loop;
     int fd; /* -1 for a ring */
     bool readable;
+    bool ended; /* the client sends no more */
     bool wants_room;
     bool queued;
 };
@@ -96,7 +97,8 @@ static ssize_t socket_receive(struct connection *connection, char *data, size_t 
     if (received <= 0) {
         return -1;
     }
-    client->readable = (size_t)received == size;
+    /* A short read has taken all there is; but the end of a stream gives no further event. */
+    client->readable = (size_t)received == size || client->ended;
     return received;
 }
 
@@ -303,6 +305,9 @@ static void gather(struct loop *loop)
             if (events[i].events & ~(uint32_t)EPOLLOUT) {
                 client->readable = true;
             }
+            if (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+                client->ended = true;
+            }
             enqueue(loop, client);
         }
     }
@@ -323,6 +328,10 @@ static void round_of_turns(struct loop *loop)
             close_socket(loop, client);
             break;
         case TURN_IDLE:
+            if (client->ended) {
+                enqueue(loop, client);
+            }
+            break;
         case TURN_BLOCKED:
             break;
         }
