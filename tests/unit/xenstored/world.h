@@ -12,12 +12,16 @@
 #include "transaction.h"
 
 #define WORLD_DOMAINS 64
+/* Bytes of replies and events that a client of the socket can leave unread. */
+#ifndef CLIENT_OUTPUT
+#define CLIENT_OUTPUT (1 << 20)
+#endif
 
 struct socket_client {
     struct connection *connection;
-    char input[65536];
+    char input[32768];
     size_t input_length;
-    char output[1 << 20];
+    char output[CLIENT_OUTPUT];
     size_t output_length;
     size_t room; /* what it takes before it is full */
     bool closed;
