@@ -172,12 +172,12 @@ static int assign_locked(struct domain *d, struct pci_device *pdev)
     if (pdev->hidden || pdev->owner || group_is_divided(d, pdev)) {
         return -XEN_EBUSY;
     }
-    pdev->used = true;
     if (!iommu_covers(pdev)) {
         if (!needs_no_translation(pdev)) {
             return -XEN_ENODEV;
         }
         pdev->owner = d;
+        pdev->used = true;
         return 0;
     }
     error = d->arch.iommu ? 0 : create_domain(d);
@@ -186,6 +186,7 @@ static int assign_locked(struct domain *d, struct pci_device *pdev)
     }
     if (!error) {
         pdev->owner = d;
+        pdev->used = true;
         if (iommu_verbose) {
             log_info("IOMMU: " PCI_FORMAT " is given to domain %u", PCI_ARGUMENTS(pdev->sbdf),
                      d->id);
