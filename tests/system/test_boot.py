@@ -28,3 +28,10 @@ def test_dom0_vcpus_are_as_asked(boot):
         dom0.wait_shell()
         assert dom0.check("nproc").strip() == "1"
         assert dom0.check("xl vcpu-list 0 | wc -l").strip() == "2"
+
+
+def test_dom0_can_do_without_devices(boot):
+    with boot(devices=("nvme", "e1000e"), hypervisor_options="hide=all") as dom0:
+        dom0.wait_shell()
+        assert dom0.check("ls /sys/bus/pci/devices | wc -l").strip() == "0"
+        assert "DOM0-FAILED" not in dom0.transcript.text
