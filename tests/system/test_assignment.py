@@ -19,7 +19,7 @@ MACHINES = {"amd-iommu": {"iommu": "amd-iommu"}, "intel-iommu": {"iommu": "intel
 # EDU is withheld from domain 0, so nobody has used it.
 GUEST_NVME = "0000:00:01.0"  # on the guest's bus, in the order in which they are given
 GUEST_EDU = "0000:00:02.0"
-OPTIONS = "'passthrough=\"enabled\"' 'cmdline=\"console=hvc0 quiet pci=noacpi\"'"
+OPTIONS = "'cmdline=\"console=hvc0 quiet pci=noacpi\"'"
 
 
 def find_nvme(dom0):

@@ -447,6 +447,14 @@ static void devices_change_hands(void **state)
     assert_int_equal(control_domctl(XEN_DOMCTL_deassign_device, d->id, &op), 0);
     assert_int_equal(control_domctl(XEN_DOMCTL_assign_device, other->id, &op), 0);
     assert_int_equal(control_domctl(XEN_DOMCTL_deassign_device, other->id, &op), 0);
+    // Without the creation flag only before the domain has run.
+    other->creation_flags &= ~(uint32_t)XEN_DOMCTL_CDF_iommu;
+    other->created_paused = false;
+    assert_int_equal(control_domctl(XEN_DOMCTL_assign_device, other->id, &op), -XEN_EINVAL);
+    other->created_paused = true;
+    assert_int_equal(control_domctl(XEN_DOMCTL_assign_device, other->id, &op), 0);
+    assert_true(other->creation_flags & XEN_DOMCTL_CDF_iommu);
+    assert_int_equal(control_domctl(XEN_DOMCTL_deassign_device, other->id, &op), 0);
     request->u.pci.machine_sbdf = 1; // cannot be shown: ends in quarantine
     assert_int_equal(control_domctl(XEN_DOMCTL_assign_device, d->id, &op), -XEN_EBUSY);
     assert_int_equal(control_domctl(XEN_DOMCTL_deassign_device, d->id, &op), -XEN_ENODEV);
