@@ -3,6 +3,8 @@
 // Attaching devices. All descriptions are written in one transaction; then each device goes through
 // the states of enum progress, driven by watches on the backends' nodes and by ends of scripts, all
 // in one event loop with one deadline. struct attachment is a device with its progress.
+#include "block.h"
+
 #include <toolstack/device.h>
 #include <toolstack/loop.h>
 #include <toolstack/memory.h>
@@ -161,6 +163,17 @@ static void start_script(struct attachment *attachment)
     loop_add(&attachment->all->loop, attachment->process, script_ended, attachment);
 }
 
+// A disk without a script of its own.
+static void connect_disk(struct attachment *attachment)
+{
+    struct error *error = block_connect(attachment->all->toolstack, attachment->backend_path,
+                                        attachment->device->target, attachment->device->readonly);
+
+    attachment->progress = DONE;
+    if (error)
+        fail(attachment, error);
+}
+
 // A backend in another domain has its scripts run there.
 static void look_at_remote(struct attachment *attachment)
 {
@@ -189,7 +202,9 @@ static void look_at_backend(struct attachment *attachment)
         fail(attachment, error_new(ERROR_DEVICE, "its backend refuses it: %s", reason));
         free(reason);
     } else if (state >= STATE_INIT_WAIT) {
-        if (attachment->device->backend == attachment->all->own)
+        if (attachment->device->target)
+            connect_disk(attachment);
+        else if (attachment->device->backend == attachment->all->own)
             start_script(attachment);
         else
             look_at_remote(attachment);

@@ -74,6 +74,9 @@ struct error *device_from_disk(struct toolstack *toolstack, unsigned int domid,
         return error_in_device(error_new(ERROR_VALUE, "there is no such virtual disk"), "%s",
                                device->label);
     TRY(find_backend(toolstack, disk->backend, device));
+    if (!disk->script && device->backend == device_own_domain(toolstack))
+        device->target = copy(disk->target);
+    device->readonly = disk->readonly;
     add_common(device, memory_format("%u", device->devid), "virtual-device");
     add_frontend(device, "device-type", copy(disk->removable ? "cdrom" : "disk"));
     add_frontend(device, "trusted", copy("1"));
@@ -159,6 +162,7 @@ void device_free(struct device *device)
     for (size_t i = 0; i < device->backend_count; i++)
         free(device->backend_nodes[i].value);
     free(device->label);
+    free(device->target);
     free(device->script);
     *device = (struct device){0};
 }

@@ -3,6 +3,8 @@
 // Finding and removing devices. Removal goes by the toolstacks' own record, which neither domain
 // can write: backends are told to close, all at once; whoever has not closed when the time is over,
 // or has no domain any more, is not waited for. Then scripts run and the nodes go.
+#include "block.h"
+
 #include <toolstack/device.h>
 #include <toolstack/loop.h>
 #include <toolstack/memory.h>

@@ -22,6 +22,8 @@ struct device {
     unsigned int domid;
     unsigned int backend;
     char *label;  // for errors: "disk xvda"
+    char *target; // of a disk that needs no script here
+    bool readonly;
     char *script; // with its path
     struct device_node frontend[DEVICE_NODES_MAX];
     struct device_node backend_nodes[DEVICE_NODES_MAX];
