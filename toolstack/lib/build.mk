@@ -8,10 +8,10 @@ LIB := $(OBJ)/libtoolstack.a
 LIB_LIBS := -lxencall -lxenforeignmemory -lxenevtchn -lxengnttab -lxenstore -lxentoolcore \
     -Wl,-Bstatic -ljson-c -lzstd -llzma -lbz2 -llz4 -lz -Wl,-Bdynamic
 
-$(OBJ)/generated/dsdt.h: lib/builder/dsdt.asl
+$(OBJ)/generated/%.h: lib/builder/%.asl
 	@mkdir -p $(@D)
 	@echo "  IASL toolstack/$<"
-	$(Q)iasl -tc -p $(@D)/dsdt $< >$(@D)/dsdt.log 2>&1 || { cat $(@D)/dsdt.log; exit 1; }
-	$(Q)mv $(@D)/dsdt.hex $@
+	$(Q)iasl -tc -p $(@D)/$* $< >$(@D)/$*.log 2>&1 || { cat $(@D)/$*.log; exit 1; }
+	$(Q)mv $(@D)/$*.hex $@
 
-$(OBJ)/lib/builder/acpi.o: $(OBJ)/generated/dsdt.h
+$(OBJ)/lib/builder/acpi.o: $(OBJ)/generated/dsdt.h $(OBJ)/generated/pci_bus.h

@@ -26,8 +26,8 @@ static void write_all(const struct choice *choice, const struct kernel *kernel, 
 
     for (size_t i = 0; i < count; i++)
         sizes[i] = choice->modules[i];
-    struct error *error =
-        guest_lay_out(choice->memory & ~4095ul, kernel, text, sizes, count, &layout);
+    struct error *error = guest_lay_out(choice->memory & ~4095ul, choice->memory & 1, kernel, text,
+                                        sizes, count, &layout);
 
     if (error) {
         error_free(error);
@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memcpy(text, data, size);
     write_all(&choice, &kernel, text);
-    if (guest_write_acpi(vcpus, acpi) > ACPI_SIZE)
+    if (guest_write_acpi(vcpus, choice.memory & 1, acpi) > ACPI_SIZE)
         abort();
     struct error *error = guest_make_state(data, size, vcpus, 1, 2, &state, &state_size);
 

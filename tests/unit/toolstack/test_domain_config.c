@@ -63,7 +63,9 @@ static void refuses_what_cannot_be(void **state)
         {BASE "vif = [ 'mac=1:2:3' ]", ERROR_VALUE, "no MAC address"},
         {BASE "vif = [ 'mac=01:16:3e:00:00:00' ]", ERROR_VALUE, "no MAC address"},
         {BASE "vif = [ 'brige=x' ]", ERROR_VALUE, "\"brige\" means nothing"},
-        {BASE "pci = [ '00:1f.0' ]", ERROR_UNSUPPORTED, "t:5:7: pci is not supported"},
+        {BASE "pci = [ '00:20.0' ]", ERROR_VALUE, "t:5:9: \"00:20.0\" is no PCI function"},
+        {BASE "pci = [ '1:2.3', '0000:01:02.3,seize=1' ]", ERROR_VALUE, "t:5:18: the PCI function"},
+        {BASE "usbdev = [ 'x' ]", ERROR_UNSUPPORTED, "t:5:10: usbdev is not supported"},
         {BASE "uuid = 'xyz'", ERROR_VALUE, "\"xyz\" is no UUID"},
     };
 
@@ -161,7 +163,8 @@ static void json_gives_back_what_was_put_in(void **state)
     (void)state;
     assert_works(read_text(BASE "disk = [ 'vdev=xvda,backend=s,discard,target=/d' ]\n"
                                 "vif = [ 'ip=10.0.0.1' ]\nvcpus = 3\ncpus = '0-1'\n"
-                                "on_crash = 'preserve'\ndriver_domain = 1\n",
+                                "on_crash = 'preserve'\ndriver_domain = 1\n"
+                                "pci = [ '0001:02:03.4' ]\n",
                            &domain));
     struct json_object *json = domain_config_to_json(&domain);
 
@@ -169,6 +172,7 @@ static void json_gives_back_what_was_put_in(void **state)
     struct json_object *again = domain_config_to_json(&back);
 
     assert_string_equal(json_object_to_json_string(json), json_object_to_json_string(again));
+    assert_int_equal(back.functions[0].segment, 1);
     assert_string_equal(back.disks[0].backend, "s");
     assert_int_equal(back.on_crash, END_PRESERVE);
     assert_memory_equal(back.uuid, domain.uuid, 16);

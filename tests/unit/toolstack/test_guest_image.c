@@ -18,14 +18,14 @@ static void lays_out_below_and_above_4_gib(void **state)
     struct guest_layout layout;
 
     (void)state;
-    assert_works(guest_lay_out(256ul << 20, &kernel, "quiet", modules, 2, &layout));
+    assert_works(guest_lay_out(256ul << 20, false, &kernel, "quiet", modules, 2, &layout));
     assert_int_equal(layout.ram_count, 1);
     assert_int_equal(layout.map[0].size, 256ul << 20);
     assert_int_equal(layout.modules[0], 0x4200000);
     assert_int_equal(layout.modules[1], 0x4202000);
     assert_int_equal(layout.start_info, 0x4203000);
     assert_int_equal(layout.start_info_size, 4096);
-    assert_works(guest_lay_out(8ul << 30, &kernel, "", NULL, 0, &layout));
+    assert_works(guest_lay_out(8ul << 30, false, &kernel, "", NULL, 0, &layout));
     assert_int_equal(layout.ram_count, 2);
     assert_int_equal(layout.map[0].size, LOW_RAM_END);
     assert_int_equal(layout.map[1].address, HIGH_RAM);
@@ -37,7 +37,7 @@ static void map_has_no_overlaps(void **state)
     struct guest_layout layout;
 
     (void)state;
-    assert_works(guest_lay_out(8ul << 30, &kernel, "", NULL, 0, &layout));
+    assert_works(guest_lay_out(8ul << 30, false, &kernel, "", NULL, 0, &layout));
     for (size_t i = 0; i < layout.map_count; i++)
         for (size_t j = 0; j < i; j++)
             assert_true(layout.map[i].address >= layout.map[j].address + layout.map[j].size ||
@@ -48,7 +48,7 @@ static void says_how_much_memory_would_do(void **state)
 {
     const size_t module = 100ul << 20;
     struct guest_layout layout;
-    struct error *error = guest_lay_out(128ul << 20, &kernel, "", &module, 1, &layout);
+    struct error *error = guest_lay_out(128ul << 20, false, &kernel, "", &module, 1, &layout);
 
     (void)state;
     assert_non_null(error);
@@ -62,7 +62,7 @@ static void start_information_points_inside(void **state)
     struct guest_layout layout;
 
     (void)state;
-    assert_works(guest_lay_out(256ul << 20, &kernel, "root=/dev/xvda", modules, 2, &layout));
+    assert_works(guest_lay_out(256ul << 20, false, &kernel, "root=/dev/xvda", modules, 2, &layout));
     uint8_t *bytes = calloc(1, layout.start_info_size);
 
     guest_write_start_info(&layout, "root=/dev/xvda", modules, 2, bytes);
@@ -121,7 +121,7 @@ static void acpi_describes_every_vcpu(void **state)
     for (unsigned int vcpus = 1; vcpus <= GUEST_VCPUS_MAX; vcpus++) {
         uint8_t *acpi = calloc(1, ACPI_SIZE);
 
-        assert_true(guest_write_acpi(vcpus, acpi) <= ACPI_SIZE);
+        assert_true(guest_write_acpi(vcpus, false, acpi) <= ACPI_SIZE);
         assert_memory_equal(acpi, "RSD PTR ", 8);
         check_sum(acpi, 20);
         check_sum(acpi, 36);
@@ -143,6 +143,36 @@ static void acpi_describes_every_vcpu(void **state)
         }
         free(acpi);
     }
+}
+
+static void acpi_describes_the_pci_bus(void **state)
+{
+    uint8_t *acpi = calloc(1, ACPI_SIZE);
+
+    (void)state;
+    assert_true(guest_write_acpi(GUEST_VCPUS_MAX, true, acpi) <= ACPI_SIZE);
+    const uint8_t *xsdt = table_at(acpi, read_number(acpi + 24, 8), "XSDT");
+
+    assert_int_equal(read_number(xsdt + 4, 4), 36 + 4 * 8);
+    const uint8_t *mcfg = table_at(acpi, read_number(xsdt + 52, 8), "MCFG");
+
+    assert_int_equal(read_number(mcfg + 4, 4), 60);
+    assert_int_equal(read_number(mcfg + 44, 8), ECAM_ADDRESS);
+    assert_int_equal(read_number(mcfg + 52, 4), 0); // segment 0, bus 0 to bus 0
+    table_at(acpi, read_number(xsdt + 60, 8), "SSDT");
+    free(acpi);
+}
+
+static void configuration_space_has_no_memory_behind_it(void **state)
+{
+    struct guest_layout layout;
+
+    (void)state;
+    assert_works(guest_lay_out(8ul << 30, true, &kernel, "", NULL, 0, &layout));
+    assert_int_equal(layout.map_count, layout.backed_count + 1);
+    assert_int_equal(layout.map[layout.backed_count].address, ECAM_ADDRESS);
+    assert_int_equal(layout.map[layout.backed_count].type, XEN_HVM_MEMMAP_TYPE_RESERVED);
+    assert_true(layout.map[0].size <= ECAM_ADDRESS);
 }
 
 struct own_state {
@@ -228,6 +258,8 @@ int main(void)
         cmocka_unit_test(says_how_much_memory_would_do),
         cmocka_unit_test(start_information_points_inside),
         cmocka_unit_test(acpi_describes_every_vcpu),
+        cmocka_unit_test(acpi_describes_the_pci_bus),
+        cmocka_unit_test(configuration_space_has_no_memory_behind_it),
         cmocka_unit_test(state_starts_the_first_vcpu),
         cmocka_unit_test(damaged_state_is_refused),
         cmocka_unit_test(cpu_sets_read_and_print),

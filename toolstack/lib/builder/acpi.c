@@ -8,8 +8,9 @@
 
 #include <string.h>
 
-// Made from dsdt.asl.
+// Made from dsdt.asl and pci_bus.asl.
 #include <dsdt.h>
+#include <pci_bus.h>
 
 enum {
     HEADER_SIZE = 36,
@@ -17,6 +18,7 @@ enum {
     FADT_SIZE = 276,
     MADT_FIXED = 44,
     LOCAL_APIC_SIZE = 8,
+    MCFG_SIZE = 60,
 };
 
 // FADT: what the machine does not have (5.2.9.3), and that it has no fixed hardware (5.2.9).
@@ -75,12 +77,13 @@ static void finish(struct tables *tables, size_t offset)
     table[9] = negative_sum(table, tables->size - offset);
 }
 
-static size_t write_dsdt(struct tables *tables)
+// A table that iasl has made.
+static size_t write_compiled(struct tables *tables, const unsigned char *code, size_t size)
 {
     size_t offset = (tables->size + 15) & ~15ul;
 
-    memcpy(tables->bytes + offset, dsdt_aml_code, sizeof(dsdt_aml_code));
-    tables->size = offset + sizeof(dsdt_aml_code);
+    memcpy(tables->bytes + offset, code, size);
+    tables->size = offset + size;
     return offset;
 }
 
@@ -121,6 +124,16 @@ static size_t write_madt(struct tables *tables, unsigned int vcpus)
     return offset;
 }
 
+// Where the configuration space of bus 0 lies (PCI Firmware Specification, 4.1.2).
+static size_t write_mcfg(struct tables *tables)
+{
+    size_t offset = begin(tables, "MCFG", 1, MCFG_SIZE);
+
+    put(tables->bytes + offset + 44, ECAM_ADDRESS, 8);
+    finish(tables, offset);
+    return offset;
+}
+
 static size_t write_xsdt(struct tables *tables, const size_t *offsets, size_t count)
 {
     size_t offset = begin(tables, "XSDT", 1, HEADER_SIZE + 8 * count);
@@ -131,15 +144,20 @@ static size_t write_xsdt(struct tables *tables, const size_t *offsets, size_t co
     return offset;
 }
 
-size_t guest_write_acpi(unsigned int vcpus, uint8_t *buffer)
+size_t guest_write_acpi(unsigned int vcpus, bool pci, uint8_t *buffer)
 {
     struct tables tables = {.bytes = buffer, .size = RSDP_SIZE};
-    size_t dsdt = write_dsdt(&tables);
-    size_t listed[2];
+    size_t dsdt = write_compiled(&tables, dsdt_aml_code, sizeof(dsdt_aml_code));
+    size_t listed[4];
+    size_t count = 0;
 
-    listed[0] = write_fadt(&tables, dsdt);
-    listed[1] = write_madt(&tables, vcpus);
-    size_t xsdt = write_xsdt(&tables, listed, 2);
+    listed[count++] = write_fadt(&tables, dsdt);
+    listed[count++] = write_madt(&tables, vcpus);
+    if (pci) {
+        listed[count++] = write_mcfg(&tables);
+        listed[count++] = write_compiled(&tables, pci_bus_aml_code, sizeof(pci_bus_aml_code));
+    }
+    size_t xsdt = write_xsdt(&tables, listed, count);
 
     memcpy(buffer, "RSD PTR ", 8);
     memcpy(buffer + 9, "BULKHD", 6);

@@ -92,7 +92,7 @@ static struct error *load_tables(struct hypervisor *hypervisor, unsigned int dom
 
     guest_write_start_info(layout, config->command_line, image->module_sizes, image->module_count,
                            start_info);
-    guest_write_acpi((unsigned int)config->maxvcpus, acpi);
+    guest_write_acpi((unsigned int)config->maxvcpus, config->function_count > 0, acpi);
     struct error *error =
         write_bytes(hypervisor, domid, layout->start_info, start_info, layout->start_info_size);
 

@@ -17,7 +17,7 @@ static void add_range(struct guest_layout *layout, uint64_t address, uint64_t si
     layout->map[layout->map_count++] = (struct guest_range){address, size, type};
 }
 
-static void make_map(struct guest_layout *layout, uint64_t memory)
+static void make_map(struct guest_layout *layout, uint64_t memory, bool pci)
 {
     uint64_t low = memory < LOW_RAM_END ? memory : LOW_RAM_END;
 
@@ -27,6 +27,9 @@ static void make_map(struct guest_layout *layout, uint64_t memory)
     layout->ram_count = layout->map_count;
     add_range(layout, ACPI_ADDRESS, ACPI_SIZE, XEN_HVM_MEMMAP_TYPE_ACPI);
     add_range(layout, SPECIAL_ADDRESS, SPECIAL_PAGES * PAGE, XEN_HVM_MEMMAP_TYPE_RESERVED);
+    layout->backed_count = layout->map_count;
+    if (pci)
+        add_range(layout, ECAM_ADDRESS, ECAM_SIZE, XEN_HVM_MEMMAP_TYPE_RESERVED);
 }
 
 static size_t start_info_size(const struct guest_layout *layout, const char *command_line,
@@ -36,15 +39,15 @@ static size_t start_info_size(const struct guest_layout *layout, const char *com
            layout->map_count * sizeof(struct hvm_memmap_table_entry) + strlen(command_line) + 1;
 }
 
-struct error *guest_lay_out(uint64_t memory, const struct kernel *kernel, const char *command_line,
-                            const size_t *module_sizes, size_t module_count,
-                            struct guest_layout *layout)
+struct error *guest_lay_out(uint64_t memory, bool pci, const struct kernel *kernel,
+                            const char *command_line, const size_t *module_sizes,
+                            size_t module_count, struct guest_layout *layout)
 {
     *layout = (struct guest_layout){0};
     if (memory > GUEST_MEMORY_MAX || module_count > GUEST_MODULES_MAX)
         return error_new(ERROR_VALUE, "a domain has at most 1 TiB of memory and %d modules",
                          GUEST_MODULES_MAX);
-    make_map(layout, memory);
+    make_map(layout, memory, pci);
     uint64_t end = kernel->high;
 
     for (size_t i = 0; i < module_count; i++) {

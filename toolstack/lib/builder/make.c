@@ -28,8 +28,9 @@ struct error *boot_image_read(const struct domain_config *config, struct boot_im
         image->module_sizes[0] = image->modules[0].size;
         image->module_count = 1;
     }
-    return guest_lay_out(config->memory_kib << 10, &image->kernel, config->command_line,
-                         image->module_sizes, image->module_count, &image->layout);
+    return guest_lay_out(config->memory_kib << 10, config->function_count > 0, &image->kernel,
+                         config->command_line, image->module_sizes, image->module_count,
+                         &image->layout);
 }
 
 void boot_image_free(struct boot_image *image)
@@ -58,7 +59,8 @@ static struct error *create_domain(struct toolstack *toolstack, const struct dom
         .cmd = XEN_DOMCTL_createdomain,
         .u.createdomain =
             {
-                .flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap,
+                .flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap |
+                         (config->function_count ? XEN_DOMCTL_CDF_iommu : 0),
                 .max_vcpus = (uint32_t)config->maxvcpus,
                 .max_evtchn_port = (uint32_t)config->event_channels,
                 .max_grant_frames = (int32_t)config->grant_frames,
@@ -145,9 +147,19 @@ static struct error *set_weight(struct toolstack *toolstack, const struct domain
     return domain_set_credit2(toolstack, domid, &parameters);
 }
 
+static struct error *give_functions(struct toolstack *toolstack, const struct domain_config *config,
+                                    unsigned int domid)
+{
+    for (size_t i = 0; i < config->function_count; i++)
+        TRY(pci_assign(toolstack, domid, &config->functions[i]));
+    return NULL;
+}
+
 struct error *build_make(struct toolstack *toolstack, const struct domain_config *config,
                          unsigned int *domid)
 {
+    if (config->function_count)
+        TRY(pci_check_support(toolstack));
     TRY(create_domain(toolstack, config, domid));
     struct error *error = set_limits(toolstack, config, *domid);
 
@@ -155,6 +167,8 @@ struct error *build_make(struct toolstack *toolstack, const struct domain_config
         error = set_affinities(toolstack, config, *domid);
     if (!error)
         error = set_weight(toolstack, config, *domid);
+    if (!error)
+        error = give_functions(toolstack, config, *domid);
     if (error)
         error_ignore(domain_destroy_only(toolstack, *domid));
     return error;

@@ -77,7 +77,7 @@ struct error *build_populate(struct hypervisor *hypervisor, unsigned int domid,
     xen_pfn_t *buffer = hypervisor_buffer(hypervisor, BATCH * sizeof(*buffer));
     struct error *error = NULL;
 
-    for (size_t i = 0; i < layout->map_count && !error; i++)
+    for (size_t i = 0; i < layout->backed_count && !error; i++)
         error = populate_range(hypervisor, domid, &layout->map[i], buffer);
     hypervisor_buffer_free(hypervisor, buffer);
     return error;

@@ -289,12 +289,34 @@ static struct error *read_nics(struct config *config, struct domain_config *resu
     return NULL;
 }
 
+static struct error *read_functions(struct config *config, struct domain_config *result)
+{
+    const struct config_value *list;
+
+    TRY(string_list(config, "pci", &list));
+    if (!list)
+        return NULL;
+    result->functions = memory_zeroed(list->count * sizeof(*result->functions));
+    for (size_t i = 0; i < list->count; i++) {
+        struct pci_function *function = &result->functions[result->function_count++];
+
+        if (!pci_parse(list->items[i].text, function))
+            return error_advice(config_error(&list->items[i].place, ERROR_VALUE,
+                                             "\"%s\" is no PCI function", list->items[i].text),
+                                "Write it as in 0000:03:00.0.");
+        for (size_t j = 0; j < i; j++)
+            if (!memcmp(function, &result->functions[j], sizeof(*function)))
+                return config_error(&list->items[i].place, ERROR_VALUE,
+                                    "the PCI function is listed twice");
+    }
+    return NULL;
+}
+
 // Settings that ask for what is not there must not be passed over with a warning.
 static struct error *refuse_unsupported(struct config *config)
 {
-    static const char *const keys[] = {"pci",   "bootloader", "usbdev",  "usbctrl",
-                                       "vtpm",  "p9",         "channel", "vnuma",
-                                       "iomem", "ioports",    "irqs",    "cpuid"};
+    static const char *const keys[] = {"bootloader", "usbdev", "usbctrl", "vtpm", "p9",   "channel",
+                                       "vnuma",      "iomem",  "ioports", "irqs", "cpuid"};
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         const struct config_value *value = config_find(config, keys[i]);
@@ -317,6 +339,7 @@ struct error *domain_config_read(struct config *config, struct domain_config *re
     TRY(read_actions(config, result));
     TRY(read_disks(config, result));
     TRY(read_nics(config, result));
+    TRY(read_functions(config, result));
     return refuse_unsupported(config);
 }
 
@@ -328,6 +351,7 @@ void domain_config_free(struct domain_config *config)
         nic_config_free(&config->nics[i]);
     free(config->disks);
     free(config->nics);
+    free(config->functions);
     free(config->name);
     free(config->kernel);
     free(config->ramdisk);

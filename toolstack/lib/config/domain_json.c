@@ -188,6 +188,7 @@ struct json_object *domain_config_to_json(const struct domain_config *config)
     struct json_object *object = to_json(domain_fields, config);
     struct json_object *disks = json_object_new_array();
     struct json_object *nics = json_object_new_array();
+    struct json_object *functions = json_object_new_array();
     char uuid[UUID_TEXT_SIZE];
 
     uuid_format(config->uuid, uuid);
@@ -197,8 +198,15 @@ struct json_object *domain_config_to_json(const struct domain_config *config)
         json_object_array_add(disks, to_json(disk_fields, &config->disks[i]));
     for (size_t i = 0; i < config->nic_count; i++)
         json_object_array_add(nics, to_json(nic_fields, &config->nics[i]));
+    for (size_t i = 0; i < config->function_count; i++) {
+        char function[PCI_TEXT_SIZE];
+
+        pci_format(&config->functions[i], function);
+        json_object_array_add(functions, json_object_new_string(function));
+    }
     json_object_object_add(object, "disks", disks);
     json_object_object_add(object, "nics", nics);
+    json_object_object_add(object, "pci", functions);
     return object;
 }
 
@@ -230,6 +238,14 @@ static struct error *devices_from_json(struct json_object *json, struct domain_c
     for (size_t i = 0; i < count; i++)
         TRY(from_json(nic_fields, json_object_array_get_idx(list, i),
                       &result->nics[result->nic_count++]));
+    count = list_length(json, "pci", &list);
+    result->functions = memory_zeroed(count * sizeof(*result->functions));
+    for (size_t i = 0; i < count; i++) {
+        const char *text = json_object_get_string(json_object_array_get_idx(list, i));
+
+        if (!text || !pci_parse(text, &result->functions[result->function_count++]))
+            return error_new(ERROR_SYNTAX, "the kept configuration has an impossible function");
+    }
     return NULL;
 }
 

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <toolstack/config.h>
+#include <toolstack/pci.h>
 #include <toolstack/error.h>
 
 struct json_object;
@@ -75,6 +76,8 @@ struct domain_config {
     size_t disk_count;
     struct nic_config *nics;
     size_t nic_count;
+    struct pci_function *functions; // given to the domain
+    size_t function_count;
 };
 
 // Reads a domain's configuration; what is not set gets its default, a UUID and MAC addresses are

@@ -6,6 +6,7 @@
 #ifndef TOOLSTACK_GUEST_IMAGE_H
 #define TOOLSTACK_GUEST_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <toolstack/error.h>
@@ -15,6 +16,8 @@
 #define LOW_RAM_END 0xf0000000ul
 #define ACPI_ADDRESS 0xfc000000ul
 #define ACPI_SIZE 0x4000ul
+#define ECAM_ADDRESS 0xf0000000ul // configuration space of the one PCI bus, if there is one
+#define ECAM_SIZE 0x100000ul
 #define SPECIAL_ADDRESS 0xfeff8000ul // pages shared with the toolstack and the hypervisor
 #define SPECIAL_PAGES 8u
 #define STORE_FRAME (SPECIAL_ADDRESS / 4096 + 4)
@@ -34,25 +37,26 @@ struct guest_range {
 struct guest_layout {
     struct guest_range map[6];
     size_t map_count;
-    size_t ram_count; // the first entries of map are RAM
+    size_t ram_count;    // the first entries of map are RAM
+    size_t backed_count; // so many have memory behind them
     uint64_t start_info;
     uint64_t start_info_size; // with everything it points to but the modules, page-aligned
     uint64_t modules[GUEST_MODULES_MAX];
 };
 
-// Lays out a domain with memory bytes (a multiple of a page) of RAM. An error says how much memory
-// would do when it is too little.
-struct error *guest_lay_out(uint64_t memory, const struct kernel *kernel, const char *command_line,
-                            const size_t *module_sizes, size_t module_count,
-                            struct guest_layout *layout) MUST_CHECK;
+// Lays out a domain with memory bytes (a multiple of a page) of RAM, and a PCI bus or none. An
+// error says how much memory would do when it is too little.
+struct error *guest_lay_out(uint64_t memory, bool pci, const struct kernel *kernel,
+                            const char *command_line, const size_t *module_sizes,
+                            size_t module_count, struct guest_layout *layout) MUST_CHECK;
 
 // Writes the start information into buffer, which has layout->start_info_size zeroed bytes.
 void guest_write_start_info(const struct guest_layout *layout, const char *command_line,
                             const size_t *module_sizes, size_t module_count, uint8_t *buffer);
 
-// Writes the ACPI tables for a domain with so many vcpus as they lie at ACPI_ADDRESS, the RSDP
-// first. buffer has ACPI_SIZE zeroed bytes. Returns the size used.
-size_t guest_write_acpi(unsigned int vcpus, uint8_t *buffer);
+// Writes the ACPI tables for a domain with so many vcpus, and a PCI bus or none, as they lie at
+// ACPI_ADDRESS, the RSDP first. buffer has ACPI_SIZE zeroed bytes. Returns the size used.
+size_t guest_write_acpi(unsigned int vcpus, bool pci, uint8_t *buffer);
 
 // The local APIC's id of a vcpu.
 static inline uint32_t guest_apic_id(unsigned int vcpu)

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// PCI functions through sysfs and domctl. A function is kept from drivers by a driver_override that
+// names none. Errors name the function.
+#include <toolstack/pci.h>
+#include <toolstack/host.h>
+#include <toolstack/memory.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SYSFS "/sys/bus/pci/devices"
+#define NO_DRIVER "toolstack-assignable"
+#define CLASS_BRIDGE 0x06
+
+static struct error *about(struct error *error, const struct pci_function *function)
+{
+    char text[PCI_TEXT_SIZE];
+
+    pci_format(function, text);
+    return error_in_device(error, "PCI function %s", text);
+}
+
+static int change(struct toolstack *toolstack, uint32_t command, unsigned int domid,
+                  const struct pci_function *function)
+{
+    struct xen_domctl operation = {.cmd = command, .domain = (domid_t)domid};
+
+    operation.u.assign_device.dev = XEN_DOMCTL_DEV_PCI;
+    operation.u.assign_device.u.pci.machine_sbdf =
+        (uint32_t)function->segment << 16 | (uint32_t)function->bus << 8 |
+        (uint32_t)function->device << 3 | function->function;
+    return hypervisor_domctl(toolstack->hypervisor, &operation);
+}
+
+struct error *pci_assign(struct toolstack *toolstack, unsigned int domid,
+                         const struct pci_function *function)
+{
+    TRY(toolstack_open_hypervisor(toolstack));
+    int result = change(toolstack, XEN_DOMCTL_assign_device, domid, function);
+
+    if (result >= 0)
+        return NULL;
+    struct error *error = error_errno(ERROR_DEVICE, result, "the hypervisor does not give it");
+
+    if (result == -ENODEV)
+        error_advice(error, "There is no such function, or the machine has no IOMMU for it.");
+    else if (result == -EBUSY)
+        error_advice(error, "It, or a function of its group, belongs to another domain.");
+    else
+        error_advice(error, "xl dmesg says why.");
+    return about(error, function);
+}
+
+struct error *pci_deassign(struct toolstack *toolstack, unsigned int domid,
+                           const struct pci_function *function)
+{
+    TRY(toolstack_open_hypervisor(toolstack));
+    int result = change(toolstack, XEN_DOMCTL_deassign_device, domid, function);
+
+    if (result >= 0)
+        return NULL;
+    return about(error_errno(ERROR_DEVICE, result, "the hypervisor does not take it back"),
+                 function);
+}
+
+struct error *pci_check_support(struct toolstack *toolstack)
+{
+    struct host_version *version = memory_zeroed(sizeof(*version));
+    struct error *error = host_get_version(toolstack, version);
+    bool supported = !error && strstr(version->extra, "bulkhead");
+
+    free(version);
+    if (error || supported)
+        return error;
+    return error_advice(
+        error_new(ERROR_UNSUPPORTED, "this hypervisor shows no PCI functions to PVH domains"),
+        "Bulkhead does.");
+}
+
+// Reads the beginning of a function's file in sysfs; false when it cannot.
+static bool read_attribute(const char *function, const char *attribute, char *text, size_t size)
+{
+    char *path = memory_format(SYSFS "/%s/%s", function, attribute);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? -1 : read(file, text, size - 1);
+
+    if (file >= 0)
+        close(file);
+    free(path);
+    if (length < 0)
+        return false;
+    text[length] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return true;
+}
+
+static struct error *write_attribute(const char *path, const char *text)
+{
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t size = (ssize_t)strlen(text);
+    bool written = file >= 0 && write(file, text, (size_t)size) == size;
+    struct error *error =
+        written ? NULL : error_errno(ERROR_DEVICE, errno, "cannot write %s", path);
+
+    if (file >= 0)
+        close(file);
+    return error;
+}
+
+static bool has_driver(const char *function)
+{
+    char *path = memory_format(SYSFS "/%s/driver", function);
+    bool has = access(path, F_OK) == 0;
+
+    free(path);
+    return has;
+}
+
+static bool is_bridge(const char *function)
+{
+    char class[32];
+
+    return !read_attribute(function, "class", class, sizeof(class)) ||
+           strtoul(class, NULL, 16) >> 16 == CLASS_BRIDGE;
+}
+
+struct error *pci_list_assignable(struct pci_function **functions, size_t *count)
+{
+    DIR *folder = opendir(SYSFS);
+    struct dirent *entry;
+
+    *functions = NULL;
+    *count = 0;
+    while (folder && (entry = readdir(folder)) != NULL) {
+        struct pci_function function;
+
+        if (!pci_parse(entry->d_name, &function) || has_driver(entry->d_name) ||
+            is_bridge(entry->d_name))
+            continue;
+        *functions = memory_resized(*functions, *count + 1, sizeof(**functions));
+        (*functions)[(*count)++] = function;
+    }
+    if (folder)
+        closedir(folder);
+    return NULL;
+}
+
+static struct error *check_there(const char *text, const struct pci_function *function)
+{
+    char *path = memory_format(SYSFS "/%s", text);
+    bool there = access(path, F_OK) == 0;
+
+    free(path);
+    if (there)
+        return NULL;
+    return about(error_new(ERROR_NO_DEVICE, "this domain has no such function"), function);
+}
+
+struct error *pci_make_assignable(const struct pci_function *function)
+{
+    char text[PCI_TEXT_SIZE];
+
+    pci_format(function, text);
+    TRY(check_there(text, function));
+    char *override = memory_format(SYSFS "/%s/driver_override", text);
+    char *unbind = memory_format(SYSFS "/%s/driver/unbind", text);
+    struct error *error = write_attribute(override, NO_DRIVER);
+
+    if (!error && has_driver(text))
+        error = write_attribute(unbind, text);
+    free(override);
+    free(unbind);
+    return about(error, function);
+}
+
+struct error *pci_make_ordinary(const struct pci_function *function)
+{
+    char text[PCI_TEXT_SIZE];
+
+    pci_format(function, text);
+    TRY(check_there(text, function));
+    char *override = memory_format(SYSFS "/%s/driver_override", text);
+    // A new line alone takes the override away.
+    struct error *error = write_attribute(override, "\n");
+
+    if (!error)
+        error = write_attribute("/sys/bus/pci/drivers_probe", text);
+    free(override);
+    return about(error, function);
+}
