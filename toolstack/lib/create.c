@@ -21,7 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef RUN_FOLDER // tests have their own
 #define RUN_FOLDER "/run/xen"
+#endif
 #define MARK_PREFIX "creating-"
 #define CONSOLE_LIMIT "1048576"
 

@@ -15,7 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef STATE_FOLDER // tests have their own
 #define STATE_FOLDER "/var/lib/xen"
+#endif
 
 enum field_kind { FIELD_TEXT, FIELD_NUMBER, FIELD_UNSIGNED, FIELD_FLAG, FIELD_ACTION, FIELD_MAC };
 

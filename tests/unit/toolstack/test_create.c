@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Creating and destroying domains on stand-ins for the hypervisor and for xenstored: what the guest
+// finds in its memory, what is written for it, and that nothing is left whichever call fails.
+#include "check.h"
+#include "fake/fake.h"
+
+#include <dirent.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <toolstack/create.h>
+#include <toolstack/device.h>
+#include <toolstack/guest_image.h>
+#include <unistd.h>
+#include <xen/arch-x86/hvm/start_info.h>
+#include <xen/grant_table.h>
+
+#define KERNEL_PATH FOLDER "/kernel"
+#define LOAD_ADDRESS 0x100000u
+
+static const char configuration[] =
+    "type='pvh'; name='guest'; kernel='" KERNEL_PATH "'; ramdisk='" KERNEL_PATH "'; memory=4\n"
+    "cmdline='console=hvc0'; vcpus=2; maxvcpus=3\n"
+    "disk=[ 'vdev=xvda,script=/bin/true,target=/dev/null' ]\n"
+    "vif=[ 'script=/bin/true,mac=00:16:3e:00:00:01' ]\n";
+
+// The smallest kernel: a few bytes of code and the note with its entry.
+static void write_kernel(void)
+{
+    struct {
+        Elf64_Ehdr header;
+        Elf64_Phdr segments[2];
+        uint32_t note[5];
+        char code[16];
+    } image = {
+        .header = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB},
+                   .e_machine = EM_X86_64,
+                   .e_phoff = sizeof(Elf64_Ehdr),
+                   .e_phentsize = sizeof(Elf64_Phdr),
+                   .e_phnum = 2},
+        .note = {4, 4, 18, 0x006e6558, LOAD_ADDRESS},
+        .code = "this is the code",
+    };
+
+    image.segments[0] = (Elf64_Phdr){.p_type = PT_LOAD,
+                                     .p_offset = (size_t)((char *)image.code - (char *)&image),
+                                     .p_paddr = LOAD_ADDRESS,
+                                     .p_filesz = 16,
+                                     .p_memsz = 5000};
+    image.segments[1] = (Elf64_Phdr){.p_type = PT_NOTE,
+                                     .p_offset = (size_t)((char *)image.note - (char *)&image),
+                                     .p_filesz = sizeof(image.note)};
+    FILE *file = fopen(KERNEL_PATH, "w");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(&image, sizeof(image), 1, file), 1);
+    fclose(file);
+}
+
+static void read_configuration(struct domain_config *domain)
+{
+    struct config config = {0};
+
+    write_kernel();
+    assert_works(config_add_text(&config, "test", configuration, sizeof(configuration) - 1));
+    assert_works(domain_config_read(&config, domain));
+    config_free(&config);
+}
+
+// Marks of unfinished creations and kept configurations.
+static size_t left_files(void)
+{
+    DIR *folder = opendir(FOLDER);
+    struct dirent *entry;
+    size_t count = 0;
+
+    while ((entry = readdir(folder)) != NULL)
+        count += !strncmp(entry->d_name, "creating-", 9) || !strncmp(entry->d_name, "domain-", 7);
+    closedir(folder);
+    return count;
+}
+
+static void assert_nothing_left(size_t nodes)
+{
+    assert_int_equal(fake_domains(), 0);
+    assert_int_equal(fake_mappings(), 0);
+    assert_int_equal(fake_watches(), 0);
+    assert_int_equal(left_files(), 0);
+    // The folders of device types stay, as other toolstacks leave them:
+    // /local/domain/0/backend/vbd.
+    assert_in_range(fake_nodes(), nodes, nodes + 3);
+    assert_null(fake_value("/local/domain/1"));
+    assert_null(fake_value("/libxl/1"));
+    assert_null(fake_value("/local/domain/0/backend/vbd/1"));
+}
+
+static void makes_a_complete_domain(void **state)
+{
+    struct domain_config config;
+    struct toolstack toolstack = {0};
+    unsigned int domid;
+
+    (void)state;
+    fake_reset();
+    size_t nodes = fake_nodes();
+
+    read_configuration(&config);
+    assert_works(domain_create(&toolstack, &config, &domid));
+    assert_int_equal(domid, 1);
+    assert_memory_equal(fake_page(1, LOAD_ADDRESS >> 12), "this is the code\0\0", 18);
+    const unsigned char *page = fake_page(1, (LOAD_ADDRESS >> 12) + 1);
+
+    // What a kernel has beyond its file is zero.
+    assert_int_equal(page[0] | page[500] | page[903], 0);
+    // Kernel, ramdisk, start information, a page each but the kernel's two.
+    const struct hvm_start_info *info = (const void *)fake_page(1, (LOAD_ADDRESS >> 12) + 3);
+
+    assert_int_equal(info->magic, XEN_HVM_START_MAGIC_VALUE);
+    assert_memory_equal(fake_page(1, ACPI_ADDRESS >> 12), "RSD PTR ", 8);
+    assert_non_null(fake_page(1, STORE_FRAME));
+    assert_null(fake_page(1, 1024));
+    assert_string_equal(fake_value("/local/domain/1/name"), "guest");
+    assert_string_equal(fake_value("/local/domain/1/cpu/1/availability"), "online");
+    assert_string_equal(fake_value("/local/domain/1/cpu/2/availability"), "offline");
+    assert_string_equal(fake_value("/local/domain/1/memory/target"), "4096");
+    assert_string_equal(fake_value("/local/domain/1/console/ring-ref"), "1044479");
+    assert_string_equal(fake_value("/local/domain/1/store/port"), "7");
+    assert_string_equal(fake_value("/local/domain/1/device/vif/0/mac"), "00:16:3e:00:00:01");
+    assert_string_equal(fake_value("/local/domain/0/backend/vbd/1/51712/params"), "/dev/null");
+    assert_string_equal(fake_value("/local/domain/0/backend/vbd/1/51712/state"), "2");
+    assert_int_equal(left_files(), 1);
+    assert_works(domain_destroy(&toolstack, domid));
+    assert_nothing_left(nodes);
+    domain_config_free(&config);
+    toolstack_close(&toolstack);
+    assert_int_equal(fake_buffers(), 0);
+}
+
+// Each call in turn fails; the creation must fail with it or succeed in spite of it.
+static void leaves_nothing_whatever_fails(void **state)
+{
+    unsigned int failures = 0;
+    bool reached = true;
+
+    (void)state;
+    for (unsigned int call = 1; reached; call++) {
+        struct domain_config config;
+        struct toolstack toolstack = {0};
+        unsigned int domid;
+
+        fake_reset();
+        size_t nodes = fake_nodes();
+
+        read_configuration(&config);
+        fake_fail_at(call);
+        struct error *error = domain_create(&toolstack, &config, &domid);
+
+        reached = fake_has_failed();
+        fake_fail_at(0);
+        if (error) {
+            failures++;
+            error_free(error);
+        } else {
+            assert_works(domain_destroy(&toolstack, domid));
+        }
+        assert_nothing_left(nodes);
+        domain_config_free(&config);
+        toolstack_close(&toolstack);
+        assert_int_equal(fake_buffers(), 0);
+    }
+    assert_true(failures > 50);
+}
+
+static void refuses_a_name_that_is_taken(void **state)
+{
+    struct domain_config config;
+    struct toolstack toolstack = {0};
+    unsigned int domid;
+    unsigned int other;
+
+    (void)state;
+    fake_reset();
+    read_configuration(&config);
+    assert_works(domain_create(&toolstack, &config, &domid));
+    assert_fails(domain_create(&toolstack, &config, &other), ERROR_NAME_TAKEN,
+                 "domain 1 is already called guest");
+    assert_int_equal(fake_domains(), 1);
+    assert_string_equal(fake_value("/local/domain/1/name"), "guest");
+    assert_works(domain_destroy(&toolstack, domid));
+    domain_config_free(&config);
+    toolstack_close(&toolstack);
+}
+
+// A mark that nobody has locked is of a program that was killed; its domain is destroyed.
+static void clears_away_what_was_abandoned(void **state)
+{
+    struct domain_config config;
+    struct domain_config second;
+    struct toolstack toolstack = {0};
+    char uuid[UUID_TEXT_SIZE];
+    char path[256];
+    unsigned int domid;
+    unsigned int other;
+
+    (void)state;
+    fake_reset();
+    read_configuration(&config);
+    read_configuration(&second);
+    assert_works(domain_create(&toolstack, &config, &domid));
+    uuid_format(config.uuid, uuid);
+    snprintf(path, sizeof(path), FOLDER "/creating-%s", uuid);
+    int mark = open(path, O_CREAT | O_RDWR, 0600);
+
+    // While it is locked, somebody is at work on the domain.
+    assert_int_equal(flock(mark, LOCK_EX), 0);
+    assert_fails(domain_create(&toolstack, &second, &other), ERROR_NAME_TAKEN, "guest");
+    close(mark);
+    assert_works(domain_create(&toolstack, &second, &other));
+    assert_int_equal(fake_domains(), 1);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_works(domain_destroy(&toolstack, other));
+    domain_config_free(&config);
+    domain_config_free(&second);
+    toolstack_close(&toolstack);
+}
+
+static void a_failing_script_ends_the_creation(void **state)
+{
+    struct domain_config config;
+    struct toolstack toolstack = {0};
+    unsigned int domid;
+
+    (void)state;
+    fake_reset();
+    size_t nodes = fake_nodes();
+
+    read_configuration(&config);
+    free(config.nics[0].script);
+    config.nics[0].script = strdup("/bin/false");
+    struct error *error = domain_create(&toolstack, &config, &domid);
+
+    assert_non_null(error);
+    assert_string_equal(error->device, "network interface 0");
+    assert_string_equal(error->domain, "guest");
+    assert_fails(error, ERROR_HOTPLUG, "/bin/false failed");
+    assert_nothing_left(nodes);
+    domain_config_free(&config);
+    toolstack_close(&toolstack);
+}
+
+static void a_backend_that_is_not_there_is_named(void **state)
+{
+    struct domain_config config;
+    struct toolstack toolstack = {0};
+    unsigned int domid;
+
+    (void)state;
+    fake_reset();
+    size_t nodes = fake_nodes();
+
+    read_configuration(&config);
+    config.disks[0].backend = strdup("storage");
+    assert_fails(domain_create(&toolstack, &config, &domid), ERROR_BACKEND,
+                 "there is no domain storage to serve it");
+    assert_nothing_left(nodes);
+    domain_config_free(&config);
+    toolstack_close(&toolstack);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(makes_a_complete_domain),
+        cmocka_unit_test(leaves_nothing_whatever_fails),
+        cmocka_unit_test(refuses_a_name_that_is_taken),
+        cmocka_unit_test(clears_away_what_was_abandoned),
+        cmocka_unit_test(a_failing_script_ends_the_creation),
+        cmocka_unit_test(a_backend_that_is_not_there_is_named),
+    };
+
+    return cmocka_run_group_tests_name("create", tests, NULL, NULL);
+}
