@@ -5,12 +5,7 @@ The guests are microguests that only sleep. Figures are of whole xl commands, so
 work is in them. A command is enclosed by marks, writes to the device pvpanic that stop the machine
 for its clock to be read; the cost of a mark is taken off the time between two. The first
 instruction of a guest is a hardware breakpoint.
-
-QEMU 7.2 delivers injected interrupts twice, of which domain 0 may die on the incumbent. So each
-part has a boot of its own, is tried again, and what was found before a death counts.
 """
-
-import sys
 
 import boot_time
 import machine
@@ -26,9 +21,6 @@ OVERHEAD_MEMORY = 256
 CURVE_GUESTS = 64
 CURVE_MEMORY = 32
 CURVE_SHOWN = (1, 2, 4, 8, 16, 32, 64)
-ATTEMPTS = 4
-# How it shows that the machine has died: at its console, its monitor, its debugger.
-DEATHS = (machine.MachineError, RuntimeError, ConnectionError, TimeoutError)
 
 
 def create_name(size):
@@ -65,7 +57,6 @@ class Stopwatch:
         self.clock = boot_time.Clock(booted.monitor)
         with open(microguests.path(MICROGUEST), "rb") as file:
             self.guest_entry = boot_time.pvh_entry(file.read())
-        booted.check("cd /guest/bench")
         self.overhead = 0
         self.overhead = self.time("true")[1]
 
@@ -109,7 +100,8 @@ def free_memory(dom0):
     return int(dom0.check("xl info free_memory", timeout=60))
 
 
-def measure_sizes(watch, results):
+def measure_sizes(dom0, results):
+    watch = Stopwatch(dom0)
     for size in SIZES:
         name = f"guest{size}"
         first, _ = watch.time(f"xl create -q {name}.cfg", starts_guest=True)
@@ -118,21 +110,22 @@ def measure_sizes(watch, results):
         results[destroy_name(size)] = destroy
 
 
-def measure_overhead(watch, results):
+def measure_overhead(dom0, results):
     """What a guest costs besides its memory."""
-    before = free_memory(watch.booted)
+    before = free_memory(dom0)
     for number in range(OVERHEAD_GUESTS):
-        watch.booted.check(f"xl create -q many{number}.cfg", timeout=COMMAND_SECONDS)
-    taken = before - free_memory(watch.booted)
+        dom0.check(f"xl create -q many{number}.cfg", timeout=COMMAND_SECONDS)
+    taken = before - free_memory(dom0)
     results[OVERHEAD_NAME] = taken / OVERHEAD_GUESTS - OVERHEAD_MEMORY
 
 
-def measure_curve(watch, results):
-    before = free_memory(watch.booted)
+def measure_curve(dom0, results):
+    watch = Stopwatch(dom0)
+    before = free_memory(dom0)
     for number in range(1, CURVE_GUESTS + 1):
         first, _ = watch.time(f"xl create -q g{number}.cfg", starts_guest=True)
         if number in CURVE_SHOWN:
-            taken = (before - free_memory(watch.booted)) / number - CURVE_MEMORY
+            taken = (before - free_memory(dom0)) / number - CURVE_MEMORY
             results[curve_create_name(number)] = first
             results[curve_memory_name(number)] = taken
 
@@ -147,28 +140,11 @@ def configurations():
     return {"mark": MARK, **dict(guests)}
 
 
-def measure_part(part, setup):
-    best = {}
-    for attempt in range(ATTEMPTS):
-        results = {}
-        try:
-            with machine.Machine(setup) as booted:
-                booted.debugger.detach()
-                booted.wait_shell(600)
-                part(Stopwatch(booted), results)
-            return results
-        except DEATHS as error:
-            reason = str(error).splitlines()[0]
-            print(f"{setup.hypervisor}, {part.__name__}, {attempt}: {reason}", file=sys.stderr)
-            best = max(best, results, key=len)
-    return best
-
-
 def measure(hypervisor, options):
     """Returns a dictionary: a measure's name to its figure."""
     microguests.build()
     setup = microguests.configuration("life", hypervisor, options, (MICROGUEST,), configurations())
     results = {}
     for part in (measure_sizes, measure_overhead, measure_curve):
-        results.update(measure_part(part, setup))
+        results.update(microguests.run(setup, part))
     return results

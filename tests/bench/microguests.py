@@ -3,17 +3,24 @@
 
 Domain 0's initramfs gets them in a second archive after the rig's own, all in /guest/bench. The
 configurations are not typed at the console: the incumbent's buffer for it has 128 bytes.
+
+QEMU 7.2 delivers injected interrupts twice, of which domain 0 may die on the incumbent. So what is
+measured in one boot is tried again, and what was found before a death counts.
 """
 
 import os
 import shutil
 import subprocess
+import sys
 
 import boot_time
 import initramfs
 import machine
 import report
 
+ATTEMPTS = 4
+# How it shows that the machine has died: at its console, its monitor, its debugger.
+DEATHS = (machine.MachineError, RuntimeError, ConnectionError, TimeoutError)
 FOLDER = os.path.join(report.TOP, "out", "microguests")
 
 
@@ -33,9 +40,9 @@ def guest(name, kernel, memory, **settings):
     return f"{name}.cfg", "\n".join(lines) + "\n"
 
 
-def make_initramfs(programs, texts):
+def make_initramfs(section, programs, texts):
     """Domain 0's initramfs with the microguests and texts (by name); returns the file's path."""
-    output = os.path.join(report.OUTPUT, "dom0.initrd")
+    output = os.path.join(report.OUTPUT, f"{section}.initrd")
     entries = {"guest": initramfs.directory(), "guest/bench": initramfs.directory()}
     for name in programs:
         with open(path(name), "rb") as file:
@@ -61,6 +68,25 @@ def configuration(section, hypervisor, options, programs, texts):
         devices=("pvpanic",),
         icount=True,
         debugger=True,
-        modules=(kernel, make_initramfs(programs, texts)),
+        modules=(kernel, make_initramfs(section, programs, texts)),
         log=os.path.join(report.OUTPUT, f"{section}-{hypervisor}.log"),
     )
+
+
+def run(setup, part):
+    """Boots and returns what part(booted, results) puts into its results."""
+    best = {}
+    for attempt in range(ATTEMPTS):
+        results = {}
+        try:
+            with machine.Machine(setup) as booted:
+                booted.debugger.detach()
+                booted.wait_shell(600)
+                booted.check("cd /guest/bench")
+                part(booted, results)
+            return results
+        except DEATHS as error:
+            reason = str(error).splitlines()[0]
+            print(f"{setup.hypervisor}, {part.__name__}, {attempt}: {reason}", file=sys.stderr)
+            best = max(best, results, key=len)
+    return best

@@ -11,7 +11,7 @@ struct page {
 } __attribute__((aligned(4096)));
 
 static struct page map_target, destination;
-static long port;
+static long port = -1; // bound once: the partner's end takes one binding
 static volatile bool answered;
 
 static domid_t peer(void)
@@ -27,7 +27,9 @@ static void on_answer(evtchn_port_t arrived)
 
 static const char *prepare_event(void)
 {
-    port = event_bind_interdomain(peer(), (evtchn_port_t)command_line_number("port"));
+    if (port < 0) {
+        port = event_bind_interdomain(peer(), (evtchn_port_t)command_line_number("port"));
+    }
     if (port < 0) {
         return hypercall_failed("EVTCHNOP_bind_interdomain", port);
     }
