@@ -113,8 +113,14 @@ static void show_cpus(void)
     dump_other_cpus();
 }
 
+static void crash(void)
+{
+    __asm__ volatile("ud2");
+}
+
 void dump_init(void)
 {
+    debug_key_register('C', "crash on purpose, to see what is told of it", crash);
     debug_key_register('d', "show what every CPU is doing", show_cpus);
 }
 
