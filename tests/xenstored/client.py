@@ -232,7 +232,8 @@ class Daemon:
     def alive(self):
         return self.process.poll() is None
 
-    def stop(self):
+    def end(self):
+        """Ends the daemon; returns its exit status."""
         if self.alive():
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -240,6 +241,9 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        return self.process.returncode
+
+    def stop(self):
+        self.end()
         os.close(self.fifo)
         shutil.rmtree(self.folder)
-        return self.process.returncode
