@@ -9,11 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool allowed(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || c == '-' ||
-           c == '/' || c == '_' || c == '@';
-}
+static const bool allowed[256] = {
+    ['a' ... 'z'] = true, ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['-'] = true,
+    ['/'] = true,         ['_'] = true,         ['@'] = true,
+};
 
 size_t path_home(char *out, unsigned domid)
 {
@@ -37,7 +36,7 @@ size_t path_resolve(char *out, const char *text, unsigned domid)
         longest += length;
     }
     for (const char *c = text; *c; c++) {
-        if (length == longest || !allowed((unsigned char)*c) ||
+        if (length == longest || !allowed[(unsigned char)*c] ||
             (*c == '/' && length > 0 && out[length - 1] == '/')) {
             return 0;
         }

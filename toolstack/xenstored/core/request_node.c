@@ -154,6 +154,25 @@ int request_get_permissions(struct request *request)
     return node ? reply_permissions(request, node->permissions) : error;
 }
 
+/* A change that fails tells something about the node, or the one above, which must still be so when
+ * the transaction ends. */
+static int note_error(struct request *request, int error)
+{
+    char *path = request->store->path;
+    int full = 0;
+
+    if (error == EACCES || error == ENOENT || error == EPERM) {
+        full = transaction_read(request->transaction, path, READ_PERMISSIONS);
+    }
+    if (full == 0 && error == ENOENT && path[1]) {
+        size_t length = path_parent_length(path);
+
+        path[length ? length : 1] = '\0';
+        full = transaction_read(request->transaction, path, READ_NAME);
+    }
+    return full ? full : error;
+}
+
 /* Applies the request's change, which tell() releases. */
 static int change(struct request *request, enum change_kind kind)
 {
@@ -171,12 +190,7 @@ static int change(struct request *request, enum change_kind kind)
         return error;
     }
     error = transaction_change(request->transaction, change);
-    if (error == EACCES || error == ENOENT || error == EPERM) {
-        int full = transaction_read(request->transaction, change->path, READ_PERMISSIONS);
-
-        error = full ? full : error;
-    }
-    return error;
+    return error ? note_error(request, error) : 0;
 }
 
 int request_write(struct request *request)

@@ -2,7 +2,9 @@
 //
 // Transactions (transaction.h). Marks are hashed by path; the log of changes is a list in order,
 // each with its texts behind it. All memory is charged to the client and bounded by its quotas.
-// Committing builds the new tree beside the old one and then exchanges one pointer.
+// Committing builds the new tree beside the old one and then exchanges one pointer. Where nobody
+// else has been, the new tree takes over whole subtrees of the transaction's; else its log is
+// applied once more.
 
 #include "transaction.h"
 
@@ -185,19 +187,23 @@ static int add_mark(struct transaction *transaction, const char *path, uint32_t 
     return 0;
 }
 
-int transaction_read(struct transaction *transaction, const char *path, unsigned part)
+/* Whether the value at PATH is the one that the transaction has written itself. */
+static bool own_value(const struct transaction *transaction, const char *path)
+{
+    const struct node *mine = NULL;
+
+    if (transaction->changes) {
+        mine = node_find(transaction->view.root, path);
+    }
+    return mine && mine->value_length > 0 &&
+           !same(node_find(transaction->base, path), mine, READ_VALUE);
+}
+
+static int mark_read(struct transaction *transaction, const char *path, unsigned part)
 {
     uint32_t hash = hash_path(path);
     struct read_mark *mark = NULL;
 
-    if (transaction->doomed) {
-        return 0;
-    }
-    if (transaction->changes &&
-        !same(node_find(transaction->base, path), node_find(transaction->view.root, path), part)) {
-        /* It has read what it wrote itself. */
-        return 0;
-    }
     if (transaction->buckets) {
         mark = transaction->table[hash % transaction->buckets];
     }
@@ -209,6 +215,40 @@ int transaction_read(struct transaction *transaction, const char *path, unsigned
         return 0;
     }
     return add_mark(transaction, path, hash, part);
+}
+
+/*
+ * Marks the permissions of all nodes above PATH: a node that the transaction has made, or would
+ * have found, has what the one above gave it.
+ */
+static int mark_above(struct transaction *transaction, const char *path)
+{
+    char above[PATH_SIZE];
+    size_t length = strlen(path);
+    int error = 0;
+
+    memcpy(above, path, length + 1);
+    while (error == 0 && above[1]) {
+        length = path_parent_length(above);
+        above[length ? length : 1] = '\0';
+        error = mark_read(transaction, above, READ_PERMISSIONS);
+    }
+    return error;
+}
+
+int transaction_read(struct transaction *transaction, const char *path, unsigned part)
+{
+    int error;
+
+    if (transaction->doomed || (part == READ_VALUE && own_value(transaction, path))) {
+        return 0;
+    }
+    error = mark_read(transaction, path, part);
+    if (error == 0 && part == READ_PERMISSIONS &&
+        (transaction->changes || !node_find(transaction->base, path))) {
+        error = mark_above(transaction, path);
+    }
+    return error;
 }
 
 const struct view *transaction_view(const struct transaction *transaction)
@@ -302,11 +342,134 @@ static void publish(struct view *view)
     node_put(&store->permissions, old);
 }
 
+/* Puts NOW's child NAME, which is OLD or nothing, in step with MINE or nothing. */
+static bool replace_child(struct store *store, struct node *now, struct component name,
+                          const struct node *old, struct node *mine)
+{
+    struct node **slot;
+    bool done;
+
+    if (old && mine) {
+        slot = children_own(&now->children, name);
+        if (slot) {
+            node_put(&store->permissions, *slot);
+            *slot = node_get(mine);
+        }
+        return slot;
+    }
+    now->generation = ++store->generation;
+    if (old) {
+        struct node *taken = node_take(now, name);
+
+        done = taken;
+        node_put(&store->permissions, taken);
+    } else {
+        done = node_insert(now, mine) == 0;
+        mine->references += done;
+    }
+    return done;
+}
+
+/*
+ * Brings one change into VIEW, which began as the tree of now, by taking over the highest node on
+ * its path below which nobody else has changed anything. False when there is none, or no memory.
+ */
+static bool graft(const struct transaction *transaction, struct view *view,
+                  const struct change *change)
+{
+    const struct node *old = transaction->base;
+    const struct node *mine = transaction->view.root;
+    const struct node *now = view->root;
+    const char *rest = change->path;
+    const char *above = rest;
+    struct component name;
+
+    for (; path_next(&rest, &name); above = rest) {
+        struct node *old_child = node_child(old, name);
+        struct node *my_child = node_child(mine, name);
+        struct node *child = node_child(now, name);
+
+        if (child == my_child && (child || !old_child)) {
+            return true;
+        }
+        if (child == old_child) {
+            /* Who may create or remove here must be as it was. */
+            struct node **slot =
+                now->permissions == old->permissions
+                    ? node_own_path(&view->root, change->path, (size_t)(above - change->path))
+                    : NULL;
+
+            return slot && replace_child(view->store, *slot, name, old_child, my_child);
+        }
+        if (!old_child || !my_child || !child) {
+            return false;
+        }
+        old = old_child;
+        mine = my_child;
+        now = child;
+    }
+    return false;
+}
+
+/* Whether the client may own what its transaction would make it own, now. */
+static bool affordable(const struct transaction *transaction)
+{
+    const struct domain *who = transaction->connection->domain;
+    const struct account *account = transaction->view.accounts;
+
+    while (account && account->domid != who->id) {
+        account = account->next;
+    }
+    return !account || account->nodes <= 0 ||
+           !domain_exceeds(who, QUOTA_NODES, (long long)who->owned.nodes + account->nodes);
+}
+
+/*
+ * Commits by grafting, where the transaction and everybody else have changed different nodes. False
+ * when that cannot be done.
+ */
+static bool merge(struct transaction *transaction)
+{
+    struct store *store = transaction->view.store;
+    struct view view = {.store = store, .root = node_get(store->main.root)};
+    struct change *change = transaction->changes;
+
+    while (change && change->happened && graft(transaction, &view, change)) {
+        change = change->next;
+    }
+    if (change || !affordable(transaction)) {
+        view_drop(&view);
+        return false;
+    }
+    view.accounts = transaction->view.accounts;
+    transaction->view.accounts = NULL;
+    publish(&view);
+    view_drop(&view);
+    return true;
+}
+
+/* Commits by doing it all again in the tree of now. */
+static int replay(struct transaction *transaction)
+{
+    struct store *store = transaction->view.store;
+    struct view view = {.store = store, .root = node_get(store->main.root)};
+    int error = 0;
+
+    for (struct change *change = transaction->changes; change && error == 0;
+         change = change->next) {
+        change_release(store, change);
+        error = tree_apply(&view, transaction->connection->domain, change);
+    }
+    if (error == 0) {
+        publish(&view);
+    }
+    view_drop(&view);
+    return error == 0 || error == ENOSPC || error == ENOMEM ? error : EAGAIN;
+}
+
 static int commit(struct transaction *transaction)
 {
     struct store *store = transaction->view.store;
-    struct view view = {.store = store};
-    int error = 0;
 
     if (transaction->doomed) {
         return EAGAIN;
@@ -318,17 +481,7 @@ static int commit(struct transaction *transaction)
     if (!reads_hold(transaction)) {
         return EAGAIN;
     }
-    view.root = node_get(store->main.root);
-    for (struct change *change = transaction->changes; change && error == 0;
-         change = change->next) {
-        change_release(store, change);
-        error = tree_apply(&view, transaction->connection->domain, change);
-    }
-    if (error == 0) {
-        publish(&view);
-    }
-    view_drop(&view);
-    return error == 0 || error == ENOSPC || error == ENOMEM ? error : EAGAIN;
+    return merge(transaction) ? 0 : replay(transaction);
 }
 
 static void unlink_transaction(struct transaction *transaction)

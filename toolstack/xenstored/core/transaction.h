@@ -50,7 +50,8 @@ struct transaction *transaction_find(const struct connection *connection, uint32
 /* What the transaction's client sees. */
 const struct view *transaction_view(const struct transaction *transaction);
 
-/* Remembers that a part of the node at PATH was read. 0, ENOSPC or ENOMEM. */
+/* Remembers that a part of the node at PATH was read (READ_PERMISSIONS: or a refusal met). 0,
+ * ENOSPC or ENOMEM. */
 int transaction_read(struct transaction *transaction, const char *path, unsigned part);
 
 /* Applies a change (with texts of the caller) to the transaction's view and logs it; does nothing
