@@ -48,7 +48,7 @@ static void nic_line(struct xl *xl, const struct device_entry *entry)
 {
     char *mac = store_read(xl->toolstack.store, "%s/mac", entry->private_path);
 
-    printf("%-3u %-2u %s %6u %5ld %6ld %5ld/%-11ld %-30s\n", entry->devid, entry->backend,
+    printf("%-3u %-2u %s%6u %5ld %6ld %5ld/%-11ld %-30s\n", entry->devid, entry->backend,
            mac ? mac : "", entry->devid, node(xl, entry->frontend_path, "state"),
            node(xl, entry->frontend_path, "event-channel"),
            node(xl, entry->frontend_path, "tx-ring-ref"),

@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xen/memory.h>
 
 enum { PIECE_PAGES = 1024, SEGMENTS = 2 };
 
@@ -97,22 +96,33 @@ static struct error *write_segment(const struct dump *dump, const struct segment
     return NULL;
 }
 
-static struct error *dump_to(const struct dump *dump)
+// How many frames of RAM the domain may have, from 0 on without the hole below 4 GiB. What lies
+// beyond is the toolstack's own.
+static struct error *ram_frames(struct xl *xl, unsigned int domid, uint64_t *frames)
 {
-    domid_t domid = (domid_t)dump->domid;
-    int highest =
-        hypervisor_memory_op(dump->hypervisor, XENMEM_maximum_gpfn, &domid, sizeof(domid));
+    domain_info info;
 
-    if (highest < 0)
-        return error_errno(ERROR_HYPERVISOR, highest, "cannot ask for the size of its memory");
-    uint64_t end = (uint64_t)highest + 1;
-    uint64_t low = end < LOW_RAM_END >> PAGE_SHIFT ? end : LOW_RAM_END >> PAGE_SHIFT;
-    uint64_t high = HIGH_RAM >> PAGE_SHIFT;
+    TRY(toolstack_open(&xl->toolstack));
+    TRY(domain_get_info(&xl->toolstack, domid, &info));
+    long most =
+        store_read_number(xl->toolstack.store, 0, "/local/domain/%u/memory/static-max", domid);
+
+    *frames = (uint64_t)most >> (PAGE_SHIFT - 10);
+    if (*frames < info.tot_pages)
+        *frames = info.tot_pages;
+    return NULL;
+}
+
+static struct error *dump_to(const struct dump *dump, uint64_t frames)
+{
+    uint64_t most_low = LOW_RAM_END >> PAGE_SHIFT;
+    uint64_t low = frames < most_low ? frames : most_low;
     struct segment segments[SEGMENTS] = {{0, low, PAGE_SIZE}};
     unsigned int count = 1;
 
-    if (end > high) {
-        segments[1] = (struct segment){high, end - high, PAGE_SIZE + (low << PAGE_SHIFT)};
+    if (frames > low) {
+        segments[1] =
+            (struct segment){HIGH_RAM >> PAGE_SHIFT, frames - low, PAGE_SIZE + (low << PAGE_SHIFT)};
         count = 2;
     }
     TRY(write_headers(dump, segments, count));
@@ -127,7 +137,9 @@ static struct error *dump_to(const struct dump *dump)
 
 struct error *dump_core(struct xl *xl, unsigned int domid, const char *path)
 {
-    TRY(toolstack_open_hypervisor(&xl->toolstack));
+    uint64_t frames;
+
+    TRY(ram_frames(xl, domid, &frames));
     struct dump dump = {.hypervisor = xl->toolstack.hypervisor, .domid = domid};
     char *slash = strrchr(path, '/');
 
@@ -142,7 +154,7 @@ struct error *dump_core(struct xl *xl, unsigned int domid, const char *path)
     if (dump.file < 0)
         return error_errno(ERROR_SYSTEM, errno, "cannot make %s", path);
     TRY(domain_pause(&xl->toolstack, domid));
-    struct error *error = dump_to(&dump);
+    struct error *error = dump_to(&dump, frames);
 
     error = error_first(error, domain_unpause(&xl->toolstack, domid));
     close(dump.file);

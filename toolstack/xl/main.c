@@ -131,7 +131,8 @@ int main(int argc, char **argv)
     }
     int first = optind < argc ? optind : argc - 1;
 
-    optind = 1;
+    // 0 and not 1: the commands' own options may stand anywhere among their arguments again.
+    optind = 0;
     struct error *error = xl.command->run(&xl, argc - first, argv + first);
     toolstack_close(&xl.toolstack);
     if (fflush(stdout) != 0)
