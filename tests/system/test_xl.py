@@ -5,9 +5,12 @@ The scenarios run in this order on one boot; a guest that our xl has made lives 
 """
 
 import json
+import os
 import re
 
 import pytest
+
+from conftest import RESULTS
 
 CONFIGURATION = {"memory": 4096, "toolstack": "bulkhead"}
 DEBIAN = "/usr/sbin/xl"
@@ -197,3 +200,32 @@ def test_two_creations_at_once(dom0):
     assert sorted(names) == ["Domain-0", "one", "two"]
     dom0.check("xl destroy one; xl destroy two", timeout=120)
     assert len(dom0.check("xl list").splitlines()) == 2
+
+
+def processor_seconds(dom0, command):
+    """The time that a command takes of domain 0's processors, and its wall time."""
+    text = dom0.check(f"TIMEFORMAT='took %U %S %R'; time {command} >/dev/null", timeout=300)
+    user, system, wall = re.search(r"took ([\d.]+) ([\d.]+) ([\d.]+)", text).groups()
+    return float(user) + float(system), float(wall)
+
+
+def compare_times(dom0, name, command):
+    """Ours and Debian's, interleaved, three times each; writes the figures down, returns the ratio."""
+    ours, theirs = [], []
+    for _ in range(3):
+        ours.append(processor_seconds(dom0, command.replace("XL", "xl")))
+        theirs.append(processor_seconds(dom0, command.replace("XL", DEBIAN)))
+    path = os.path.join(RESULTS, "xl-times.txt")
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(f"{name}: ours {ours}, Debian's {theirs} (processor seconds, wall seconds)\n")
+    return min(ours)[0] / min(theirs)[0]
+
+
+def test_listing_takes_less_time(dom0):
+    assert compare_times(dom0, "10 listings", "for i in 1 2 3 4 5 6 7 8 9 10; do XL list; done") < 0.7
+
+
+def test_creation_takes_less_time(dom0):
+    command = "( XL create -q -p guest.cfg {} && XL destroy guest )"
+    assert compare_times(dom0, "create and destroy, no devices", command.format("'disk=[]' 'vif=[]'")) < 1
+    assert compare_times(dom0, "create and destroy, a disk and an interface", command.format("")) < 1
