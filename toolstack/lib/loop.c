@@ -13,7 +13,14 @@
 void loop_add(struct loop *loop, int descriptor, loop_callback *callback, void *context)
 {
     loop->sources = memory_resized(loop->sources, loop->count + 1, sizeof(*loop->sources));
-    loop->sources[loop->count++] = (struct loop_source){descriptor, callback, context};
+    loop->sources[loop->count++] = (struct loop_source){descriptor, POLLIN, callback, context};
+}
+
+void loop_wait_for(struct loop *loop, int descriptor, short events)
+{
+    for (size_t i = 0; i < loop->count; i++)
+        if (loop->sources[i].descriptor == descriptor)
+            loop->sources[i].events = events;
 }
 
 void loop_remove(struct loop *loop, int descriptor)
@@ -49,7 +56,8 @@ struct error *loop_wait(struct loop *loop, long milliseconds)
     struct error *error = NULL;
 
     for (size_t i = 0; i < count; i++)
-        descriptors[i] = (struct pollfd){.fd = loop->sources[i].descriptor, .events = POLLIN};
+        descriptors[i] =
+            (struct pollfd){.fd = loop->sources[i].descriptor, .events = loop->sources[i].events};
     if (poll(descriptors, count, milliseconds > 1000000 ? 1000000 : (int)milliseconds) < 0) {
         if (errno != EINTR)
             error = error_errno(ERROR_SYSTEM, errno, "cannot wait");

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -268,11 +269,9 @@ long console_wait(struct console *console, int64_t now)
         console->masked = false;
         xenevtchn_unmask(console->daemon->events, (evtchn_port_t)console->port);
     }
-    // Output that nobody reads is offered again after a while: a terminal that was full tells
-    // nothing when it has room.
-    if (console->buffered)
-        write_terminal(console);
-    if (console->masked || console->buffered)
-        return (long)(console->period_end - now);
-    return -1;
+    // The terminal matters when the domain has room for input, or when there is output for it.
+    loop_wait_for(&console->daemon->loop, console->master,
+                  (short)((console_ring_room(console->ring) ? POLLIN : 0) |
+                          (console->buffered ? POLLOUT : 0)));
+    return console->masked ? (long)(console->period_end - now) : -1;
 }

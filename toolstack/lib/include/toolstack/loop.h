@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The event loop: descriptors to watch and what to call when they can be read. Watches of xenstore
-// and ends of processes arrive as descriptors, too. Callbacks may add and remove descriptors.
+// The event loop: descriptors to watch and what to call when something can be done with them.
+// Watches of xenstore and ends of processes arrive as descriptors, too. Callbacks may add and
+// remove descriptors.
 #ifndef TOOLSTACK_LOOP_H
 #define TOOLSTACK_LOOP_H
 
@@ -14,6 +15,7 @@ typedef void loop_callback(void *context);
 
 struct loop_source {
     int descriptor;
+    short events;
     loop_callback *callback;
     void *context;
 };
@@ -24,11 +26,14 @@ struct loop {
     size_t count;
 };
 
+// The callback is called when the descriptor can be read.
 void loop_add(struct loop *loop, int descriptor, loop_callback *callback, void *context);
+// Changes what is waited for: POLLIN, POLLOUT, both or 0.
+void loop_wait_for(struct loop *loop, int descriptor, short events);
 void loop_remove(struct loop *loop, int descriptor);
 void loop_free(struct loop *loop);
 
-// Waits until a descriptor can be read or the time is over (milliseconds; negative: for ever), and
+// Waits until there is something to do or the time is over (milliseconds; negative: for ever), and
 // calls what is due.
 struct error *loop_wait(struct loop *loop, long milliseconds) MUST_CHECK;
 
