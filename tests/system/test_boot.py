@@ -35,3 +35,13 @@ def test_dom0_can_do_without_devices(boot):
         dom0.wait_shell()
         assert dom0.check("ls /sys/bus/pci/devices | wc -l").strip() == "0"
         assert "DOM0-FAILED" not in dom0.transcript.text
+
+
+def test_dom0_by_the_null_scheduler(boot):
+    with boot(cpus=2, hypervisor_options="sched=null") as dom0:
+        dom0.wait_shell()
+        assert dom0.check("xl info xen_scheduler").strip() == "null"
+        assert dom0.check("xl cpupool-list").splitlines()[1].split()[1:3] == ["2", "null"]
+        assert dom0.check("nproc").strip() == "2"
+        lines = dom0.check("xl vcpu-list 0").splitlines()[1:]
+        assert sorted(line.split()[3] for line in lines) == ["0", "1"], "each has a CPU of its own"

@@ -111,6 +111,10 @@ NEVER void svm_handle_exit(struct vcpu *v, struct vmcb *vmcb)
     abort();
 }
 
+void svm_exit_counts_init(void)
+{
+}
+
 void hvm_handle_startup(struct vcpu *v)
 {
     (void)v;

@@ -330,7 +330,7 @@ void vlapic_reset(struct vcpu *v)
 {
     struct vlapic *apic = v->arch.vlapic;
 
-    apic->base = VLAPIC_DEFAULT_BASE | APIC_BASE_ENABLED | (v->id ? 0 : APIC_BASE_BSP);
+    apic->base = VLAPIC_DEFAULT_BASE | VLAPIC_BASE_ENABLED | (v->id ? 0 : APIC_BASE_BSP);
     vlapic_reset_registers(apic);
 }
 

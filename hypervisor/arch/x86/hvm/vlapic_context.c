@@ -55,8 +55,8 @@ static bool state_valid(const struct hvm_hw_lapic *state)
 {
     uint64_t base = state->apic_base_msr;
 
-    return (base & ~(uint64_t)(APIC_BASE_MODES | APIC_BASE_BSP)) == VLAPIC_DEFAULT_BASE &&
-           (base & APIC_BASE_MODES) != APIC_BASE_X2APIC;
+    return (base & ~(uint64_t)(VLAPIC_BASE_MODES | APIC_BASE_BSP)) == VLAPIC_DEFAULT_BASE &&
+           (base & VLAPIC_BASE_MODES) != VLAPIC_BASE_X2APIC;
 }
 
 static bool registers_valid(const struct hvm_hw_lapic_regs *page)

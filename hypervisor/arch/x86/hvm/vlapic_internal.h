@@ -31,9 +31,6 @@ enum vlapic_register {
 };
 
 #define APIC_BASE_BSP (1u << 8)
-#define APIC_BASE_X2APIC (1u << 10)
-#define APIC_BASE_ENABLED (1u << 11)
-#define APIC_BASE_MODES (APIC_BASE_X2APIC | APIC_BASE_ENABLED)
 
 #define SVR_ENABLED (1u << 8)
 #define LVT_MASKED (1u << 16)
@@ -51,12 +48,12 @@ enum vlapic_register {
 
 static inline bool vlapic_is_x2apic(const struct vlapic *apic)
 {
-    return (apic->base & APIC_BASE_MODES) == APIC_BASE_MODES;
+    return (apic->base & VLAPIC_BASE_MODES) == VLAPIC_BASE_MODES;
 }
 
 static inline bool vlapic_is_enabled(const struct vlapic *apic) // by IA32_APIC_BASE
 {
-    return apic->base & APIC_BASE_ENABLED;
+    return apic->base & VLAPIC_BASE_ENABLED;
 }
 
 static inline bool vlapic_takes_interrupts(const struct vlapic *apic)

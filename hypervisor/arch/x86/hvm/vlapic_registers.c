@@ -242,21 +242,21 @@ static bool read_x2apic(struct vlapic *apic, unsigned int number, uint64_t *valu
 static bool write_base(struct vlapic *apic, uint64_t value)
 {
     uint64_t old = apic->base;
-    uint64_t modes = value & APIC_BASE_MODES;
+    uint64_t modes = value & VLAPIC_BASE_MODES;
 
-    if ((value & ~(uint64_t)(APIC_BASE_MODES | APIC_BASE_BSP)) != VLAPIC_DEFAULT_BASE ||
-        modes == APIC_BASE_X2APIC) {
+    if ((value & ~(uint64_t)(VLAPIC_BASE_MODES | APIC_BASE_BSP)) != VLAPIC_DEFAULT_BASE ||
+        modes == VLAPIC_BASE_X2APIC) {
         return false;
     }
-    if (modes == (old & APIC_BASE_MODES)) {
+    if (modes == (old & VLAPIC_BASE_MODES)) {
         return true;
     }
     if (vlapic_is_x2apic(apic) ? modes != 0
-                               : modes == APIC_BASE_MODES && !vlapic_is_enabled(apic)) {
+                               : modes == VLAPIC_BASE_MODES && !vlapic_is_enabled(apic)) {
         return false;
     }
     apic->base = VLAPIC_DEFAULT_BASE | modes | (old & APIC_BASE_BSP);
-    if (modes == APIC_BASE_MODES) {
+    if (modes == VLAPIC_BASE_MODES) {
         apic->ldr = vlapic_x2apic_ldr(apic->vcpu);
         apic->icr = 0;
     } else {

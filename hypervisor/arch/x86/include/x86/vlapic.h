@@ -17,6 +17,9 @@ struct hvm_hw_lapic_regs;
 #define VLAPIC_BUS_CYCLE_NS 10u // the timer's input clock: 100 MHz
 
 #define VLAPIC_MSR_BASE 0x1bu // IA32_APIC_BASE
+#define VLAPIC_BASE_X2APIC (1u << 10)
+#define VLAPIC_BASE_ENABLED (1u << 11)
+#define VLAPIC_BASE_MODES (VLAPIC_BASE_X2APIC | VLAPIC_BASE_ENABLED)
 #define VLAPIC_MSR_TSC_DEADLINE 0x6e0u
 #define VLAPIC_MSR_X2APIC_FIRST 0x800u
 #define VLAPIC_MSR_X2APIC_LAST 0x8ffu
@@ -80,6 +83,11 @@ void vlapic_init_reset(struct vcpu *v); // as after INIT: mode and id stay
 static inline uint32_t vlapic_id(const struct vcpu *v)
 {
     return v->id * 2;
+}
+
+static inline bool vlapic_in_x2apic_mode(const struct vcpu *v)
+{
+    return v->arch.vlapic && (v->arch.vlapic->base & VLAPIC_BASE_MODES) == VLAPIC_BASE_MODES;
 }
 
 // IA32_APIC_BASE, IA32_TSC_DEADLINE and 0x800 to 0x8ff; on v's own CPU. False: #GP.
