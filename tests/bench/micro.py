@@ -41,6 +41,7 @@ MEASURES = [
     Measure("x2apic_self_ipi", 0.5),
     Measure("x2apic_ipi_to_vcpu_and_back", 0.5),
     Measure("decrease_and_populate", 0.5),
+    Measure("decrease_and_populate_2m", 0.5),
     Measure("grant_copy_4k_by_frame", 0.5),
     Measure("grant_copy_4k", 0.5),
     Measure("grant_map_and_unmap", 0.5),
