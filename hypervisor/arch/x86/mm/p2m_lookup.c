@@ -109,24 +109,14 @@ struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn)
     return found;
 }
 
-static void remember(struct p2m_cache *cache, uint64_t generation, gfn_t gfn, mfn_t mfn,
-                     enum p2m_type type)
-{
-    if (cache->generation != generation) {
-        *cache = (struct p2m_cache){.generation = generation};
-    }
-    cache->known[gfn.n % P2M_CACHE] = (struct p2m_known){gfn.n + 1, (uint32_t)mfn.n, (uint8_t)type};
-}
-
 struct page *p2m_borrow_page(struct domain *d, gfn_t gfn, bool write, enum p2m_type *type)
 {
-    struct p2m_cache *cache = &this_cpu()->current->arch.p2m_cache;
-    const struct p2m_known *known = &cache->known[gfn.n % P2M_CACHE];
+    struct p2m_known *known = &this_cpu()->current->arch.p2m_known[gfn.n % P2M_KNOWN];
     // Raised before frames are released: what was found under this one is still there.
     uint64_t generation = __atomic_load_n(&d->arch.p2m->tlb_generation, __ATOMIC_ACQUIRE);
-    struct leaf leaf;
 
-    if (unlikely(cache->generation != generation || known->gfn_plus_1 != gfn.n + 1)) {
+    if (unlikely(known->gfn != gfn.n || known->generation != generation || !known->type)) {
+        struct leaf leaf;
         mfn_t mfn;
 
         *type = P2M_INVALID;
@@ -138,12 +128,10 @@ struct page *p2m_borrow_page(struct domain *d, gfn_t gfn, bool write, enum p2m_t
         if (*type == P2M_MMIO) {
             return NULL;
         }
-        remember(cache, generation, gfn, mfn, *type);
+        *known = (struct p2m_known){gfn.n, generation, (uint32_t)mfn.n, (uint8_t)*type};
     }
-    *type = (enum p2m_type)known->type; // P2M_INVALID: no frame number has this place yet
-    return *type == P2M_INVALID || (write && !p2m_is_writable(*type))
-               ? NULL
-               : mfn_to_page(MFN(known->mfn));
+    *type = (enum p2m_type)known->type;
+    return write && !p2m_is_writable(*type) ? NULL : mfn_to_page(MFN(known->mfn));
 }
 
 void p2m_return_page(struct page *page)

@@ -17,7 +17,7 @@ struct vlapic;
 struct vpci;
 struct p2m;
 
-#define P2M_CACHE 32u
+#define P2M_KNOWN 32u
 
 struct arch_domain {
     struct p2m *p2m;
@@ -50,15 +50,11 @@ struct arch_vcpu {
     uint32_t startup_request; // atomic: STARTUP_*
     uint64_t msr_misc_enable;
     struct hvm_hw_mtrr *mtrr; // what the toolstack loaded, for it alone; NULL: as after reset
-    // What p2m_borrow_page has found, valid for one generation of the p2m.
-    struct p2m_cache {
-        uint64_t generation;
-        struct p2m_known {
-            uint64_t gfn_plus_1; // 0: none
-            uint32_t mfn;
-            uint8_t type; // enum p2m_type
-        } known[P2M_CACHE];
-    } p2m_cache;
+    struct p2m_known {
+        uint64_t gfn, generation; // of the p2m when it was found
+        uint32_t mfn;
+        uint8_t type;       // enum p2m_type; 0: nothing yet
+    } p2m_known[P2M_KNOWN]; // what p2m_borrow_page has found
     struct fetch_cache {
         uint64_t cr3, page;  // guest linear page that was translated under cr3; page 1: none
         uint64_t generation; // of the p2m then
