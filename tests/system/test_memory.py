@@ -29,7 +29,7 @@ def table_pages(dom0, name):
     """Pages of second-level tables, from the hypervisor's debug key m."""
     domid = dom0.check(f"xl domid {name}").strip()
     dom0.check("xl dmesg -c >/dev/null; xl debug-keys m; sleep 1")
-    match = re.search(rf"d{domid}: .*tables (\d+)", dom0.check("xl dmesg"))
+    match = re.search(rf"d{domid}: .*tables (\d+)", dom0.check("xl dmesg | sed 's/^/> /'"))
     return int(match.group(1))
 
 
