@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define LOG_FOLDER "/var/log/xen"
+#define SETTINGS_FILE "/etc/xen/xl.conf"
 
 struct create_options {
     const char *file;
@@ -45,6 +46,8 @@ static struct error *read_config(const struct create_options *options, int count
     }
     if (!error)
         error = domain_config_read(&config, result);
+    if (!error)
+        error = domain_config_apply_defaults(result, SETTINGS_FILE);
     if (!error && !options->quiet)
         config_warn_unused(&config, stderr);
     config_free(&config);

@@ -6,6 +6,7 @@
 
 #include <json-c/json.h>
 #include <toolstack/domain_config.h>
+#include <unistd.h>
 
 #define BASE "type = \"pvh\"\nname = \"guest\"\nkernel = \"/k\"\nmemory = 256\n"
 
@@ -155,6 +156,26 @@ static void reads_interfaces(void **state)
     domain_config_free(&domain);
 }
 
+static void the_machines_settings_fill_what_is_open(void **state)
+{
+    char path[] = "/tmp/xl.conf-XXXXXX";
+    struct domain_config domain = {0};
+    int file = mkstemp(path);
+    const char text[] = "vif.default.bridge = \"br9\"\nautoballoon=\"auto\"\n";
+
+    (void)state;
+    assert_int_equal(write(file, text, sizeof(text) - 1), sizeof(text) - 1);
+    close(file);
+    assert_works(read_text(BASE "vif = [ '', 'bridge=own' ]", &domain));
+    assert_works(domain_config_apply_defaults(&domain, path));
+    unlink(path);
+    assert_works(domain_config_apply_defaults(&domain, path));
+    assert_string_equal(domain.nics[0].bridge, "br9");
+    assert_string_equal(domain.nics[1].bridge, "own");
+    assert_null(domain.nics[0].script);
+    domain_config_free(&domain);
+}
+
 static void json_gives_back_what_was_put_in(void **state)
 {
     struct domain_config domain = {0};
@@ -214,6 +235,7 @@ int main(void)
         cmocka_unit_test(reads_disks_in_every_spelling),
         cmocka_unit_test(numbers_disks),
         cmocka_unit_test(reads_interfaces),
+        cmocka_unit_test(the_machines_settings_fill_what_is_open),
         cmocka_unit_test(json_gives_back_what_was_put_in),
         cmocka_unit_test(refuses_damaged_json),
     };
