@@ -87,6 +87,7 @@ static unsigned int field_size(char field)
     case 'H':
     case 'f':
     case 'i':
+    case 'o':
         return 4;
     default:
         return 8;
@@ -112,6 +113,8 @@ static uint64_t small_field(char field)
         return random_once_in(2) ? 1ul << random_below(32) : random_below(32);
     case 'i':
         return 1 + random_below(60);
+    case 'o': // no extent that begins in the arena, or at a small number, includes the program
+        return random_once_in(8) ? 24 + random_below(1u << 31) : random_below(5);
     default: // b n r H
         return random_number();
     }
