@@ -75,8 +75,8 @@ static int give(struct domain *d, struct pci_device *pdev)
 }
 
 // The creation flag lets a toolstack rule devices out. It prepares nothing here, because all tables
-// are fit for the IOMMU; so a domain that has not run yet can have the first device without it, which
-// is how libxl 4.20 creates every PVH domain.
+// are fit for the IOMMU; so a domain that has not run yet can have the first device without it,
+// which is how libxl 4.20 creates every PVH domain.
 static int check_receiver(const struct domain *d)
 {
     if (!(d->creation_flags & XEN_DOMCTL_CDF_iommu) && !d->created_paused) {

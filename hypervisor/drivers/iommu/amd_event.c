@@ -74,7 +74,7 @@ static void handle_event(struct amd_unit *unit, const struct amd_event *event)
     unsigned int flags = amd_event_flags(event);
     struct fault fault = {
         .what = event_name(code),
-        .access = code == AMD_EVENT_GARBLED             ? "event"
+        .access = code == AMD_EVENT_GARBLED          ? "event"
                   : flags & AMD_EVENT_FLAG_INTERRUPT ? "interrupt at"
                   : flags & AMD_EVENT_FLAG_WRITE     ? "write to address"
                                                      : "read from address",

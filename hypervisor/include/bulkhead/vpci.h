@@ -27,18 +27,19 @@ void vpci_domain_quarantine(struct domain *d);
 // The same, and frees everything. No vcpu of d runs. NULL-safe.
 void vpci_domain_destroy(struct domain *d);
 
-// Around changes of which functions a domain has: between them no vcpu of d runs but the current one
-// (they look for I/O handlers without a lock), and nobody else changes anything. No lock held. 0, or
-// -XEN_ERESTART: somebody else is at it.
+// Around changes of which functions a domain has: between them no vcpu of d runs but the current
+// one (they look for I/O handlers without a lock), and nobody else changes anything. No lock held.
+// 0, or -XEN_ERESTART: somebody else is at it.
 int vpci_change_begin(struct domain *d);
 void vpci_change_end(struct domain *d);
 
-// Shows a function to d, between begin and end of a change or before it has run; domain 0 sees it at the same
-// address as on the machine, with BARs that decode mapped. The function must be d's in the IOMMU
-// already (iommu_assign). 0, -XEN_EBUSY, -XEN_EPERM (hidden), -XEN_EINVAL (a bridge for a domain
-// other than domain 0), -XEN_ENOSPC, -XEN_ENOMEM; on failure nothing has changed.
+// Shows a function to d, between begin and end of a change or before it has run; domain 0 sees it
+// at the same address as on the machine, with BARs that decode mapped. The function must be d's in
+// the IOMMU already (iommu_assign). 0, -XEN_EBUSY, -XEN_EPERM (hidden), -XEN_EINVAL (a bridge for a
+// domain other than domain 0), -XEN_ENOSPC, -XEN_ENOMEM; on failure nothing has changed.
 int vpci_assign(struct domain *d, struct pci_device *pdev);
-// In the same way. Unmaps its BARs, disables decode, bus mastering and interrupts, and frees the state.
+// In the same way. Unmaps its BARs, disables decode, bus mastering and interrupts, and frees the
+// state.
 void vpci_deassign(struct pci_device *pdev);
 
 // A function's line interrupt, of a domain other than domain 0 that has virtual I/O APICs: what the

@@ -85,8 +85,9 @@ struct domain_config {
 struct error *domain_config_read(struct config *config, struct domain_config *result) MUST_CHECK;
 void domain_config_free(struct domain_config *config);
 
-// Gives interfaces what the machine's own settings file (xl.conf(5)) says for those that say nothing:
-// vif.default.bridge, vif.default.script, vif.default.backend. A file that is not there is no error.
+// Gives interfaces what the machine's own settings file (xl.conf(5)) says for those that say
+// nothing: vif.default.bridge, vif.default.script, vif.default.backend. A file that is not there is
+// no error.
 struct error *domain_config_apply_defaults(struct domain_config *config,
                                            const char *path) MUST_CHECK;
 
