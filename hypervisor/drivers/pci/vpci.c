@@ -320,7 +320,9 @@ static int assign_locked(struct domain *d, struct pci_device *pdev)
         unlink_and_free(v);
         return error;
     }
-    if (!v->filtered && pci_read16(pdev->sbdf, PCI_COMMAND) & PCI_COMMAND_MEMORY) {
+    if (v->filtered) {
+        pci_quiesce(pdev); // as after a reset; firmware may have left decode on
+    } else if (pci_read16(pdev->sbdf, PCI_COMMAND) & PCI_COMMAND_MEMORY) {
         vpci_bars_map(v);
     }
     return 0;

@@ -28,7 +28,8 @@ static bool mapping_allowed(const struct vpci_device *v, uint64_t first, uint64_
             : vpci_forbidden_memory(v->domain, first << PAGE_SHIFT, count << PAGE_SHIFT);
 
     if (what) {
-        log_warning("vPCI: " PCI_FORMAT " of domain %u: frames %lx to %lx are not mapped: %s",
+        log_message(LOG_GUEST_WARNING,
+                    "vPCI: " PCI_FORMAT " of domain %u: frames %lx to %lx are not mapped: %s",
                     PCI_ARGUMENTS(v->pdev->sbdf), v->domain->id, first, first + count - 1, what);
     }
     return !what;
@@ -169,7 +170,7 @@ static bool map_spans(struct vpci_device *v, const struct span spans[2])
     } else {
         for_each_block(d, (struct span){spans[0].first, reached, spans[0].machine}, unmap_block);
     }
-    log_warning("vPCI: " PCI_FORMAT " of domain %u: frame %lx cannot be mapped",
+    log_message(LOG_GUEST_WARNING, "vPCI: " PCI_FORMAT " of domain %u: frame %lx cannot be mapped",
                 PCI_ARGUMENTS(v->pdev->sbdf), d->id, reached);
     return false;
 }
@@ -294,9 +295,16 @@ static void write_bar(struct vpci_device *v, const struct vpci_register *r, uint
     unsigned int shift = r->argument & VPCI_BAR_HIGH ? 32 : 0;
     uint64_t address = (bar->address & ~((uint64_t)mask << shift)) | (uint64_t)value << shift;
 
+    // Domain 0's takes effect in hardware, which it is not to do by halves: when decode comes on.
+    if (v->filtered && v->decoding) {
+        unmap_bar(v, r->argument & 0xff);
+    }
     bar->address = address & ~(bar->size - 1);
     if (bar->type == PCI_BAR_MEMORY32) {
         bar->address = (uint32_t)bar->address;
+    }
+    if (v->filtered && v->decoding) {
+        map_bar(v, r->argument & 0xff);
     }
 }
 

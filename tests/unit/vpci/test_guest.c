@@ -137,6 +137,10 @@ static void test_bars_are_sized_and_moved(void **state)
     place_nic(THERE);
     assert_false(fake_maps(HERE));
     assert_true(fake_maps_to(THERE + NIC_BAR0_SIZE - 1, NIC_BAR0 + NIC_BAR0_SIZE - 1));
+    // Without turning decode off.
+    guest_write(FIRST, PCI_BAR0, 4, (uint32_t)HERE);
+    assert_true(fake_maps_to(HERE, NIC_BAR0));
+    assert_false(fake_maps(THERE));
     // A large one, for which the addresses fit to large pages.
     guest_write(FIRST, PCI_COMMAND, 2, 0);
     guest_write(FIRST, PCI_BAR0 + 8, 4, 0x40000000);
