@@ -123,7 +123,7 @@ def test_mem_set(dom0):
 def test_vcpu_set_and_list(dom0):
     dom0.check("xl vcpu-set four 2")
     wait_in_guest(dom0, FOUR, "nproc", "2")
-    dom0.check("xl vcpu-set four 4")
+    dom0.check("xl vcpu-set --ignore-host four 4")
     wait_in_guest(dom0, FOUR, "nproc", "4")
     listed = dom0.check("xl vcpu-list eight").splitlines()[1:]
     assert [line.split()[2] for line in listed] == [str(i) for i in range(8)]
@@ -160,11 +160,12 @@ def test_sysrq_and_trigger(dom0):
     dom0.check("xl sysrq one h")
     wait_in_guest(dom0, ONE, "dmesg | grep -c HELP; true", "1")
     dom0.check("xl trigger one nmi")
-    wait_in_guest(dom0, ONE, "dmesg | grep -c NMI.received; true", "1")
+    # What the kernel makes of an NMI that no device of its claims.
+    wait_in_guest(dom0, ONE, 'dmesg | grep -cE "for (unknown )?reason"; true', "1")
 
 
 def test_long_list_and_top(dom0):
-    domains = json.loads(dom0.check("xl list -l"))
+    domains = json.loads(dom0.check("xl list -l 2>/dev/null"))
     assert [d["config"]["c_info"]["name"] for d in domains if d["domid"]] == list(GUESTS)
     top = dom0.check("xentop -b -i 1")
     for name in GUESTS:
@@ -175,7 +176,7 @@ def test_reboot(dom0):
     in_guest(dom0, ONE, "echo kept > /note; sync")
     before = column(dom0, "one", "ID")
     dom0.check(f": > {CONSOLES}/guest-one.log; xl reboot one", timeout=60)
-    wait_console(dom0, "one", "GUEST-READY", 240)
+    dom0.check(f"wait-for 240 grep -q GUEST-READY {CONSOLES}/guest-one.log", timeout=300)
     assert int(column(dom0, "one", "ID")) > int(before)
     assert in_guest(dom0, ONE, "cat /note") == "kept"
 
