@@ -7,6 +7,7 @@
 #include <bulkhead/cpu.h>
 #include <bulkhead/debug_key.h>
 #include <bulkhead/domain.h>
+#include <bulkhead/heap.h>
 #include <bulkhead/page.h>
 #include <bulkhead/sched.h>
 #include <bulkhead/tasklet.h>
@@ -102,7 +103,7 @@ void cpu_loop(void)
         }
         if (cpu->current) {
             arch_vcpu_run(cpu->current);
-        } else if (page_scrub_some()) {
+        } else if (heap_trim() || page_scrub_some()) {
             arch_interrupt_window();
         } else {
             arch_idle(cpu);

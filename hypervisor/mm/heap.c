@@ -3,8 +3,9 @@
 // small objects out of pages.
 //
 // Pages: each block has a descriptor with a buddy bitmap of its 512 pages; blocks with free pages
-// are on a list, and a block whose pages are all free goes back to the page allocator, but for one
-// kept in reserve so that a caller on the edge does not map and unmap all the time.
+// are on a list, and a block whose pages are all free goes back to the page allocator: at once, but
+// for one kept in reserve until a processor is idle, so that a caller on the edge does not map and
+// unmap all the time.
 // Small objects: size classes (powers of two, 16 bytes to 2 KiB), one list of partly free pages
 // each; a page's header holds its class, free list and count. Larger objects take whole pages with
 // their order kept in struct page.
@@ -250,6 +251,27 @@ void heap_free_pages(void *p, unsigned int order)
     if (unused) {
         block_destroy(unused);
     }
+}
+
+bool heap_trim(void)
+{
+    struct heap_block *unused;
+
+    if (likely(!__atomic_load_n(&reserve, __ATOMIC_RELAXED))) {
+        return false;
+    }
+    spin_lock(&page_lock);
+    unused = reserve;
+    reserve = NULL;
+    if (unused) {
+        list_remove(&unused->link);
+        blocks_mapped--;
+    }
+    spin_unlock(&page_lock);
+    if (unused) {
+        block_destroy(unused);
+    }
+    return unused;
 }
 
 static unsigned int size_class(size_t size)

@@ -18,6 +18,10 @@ void *heap_alloc_array(size_t n, size_t size);
 void *heap_alloc_pages(unsigned int order, unsigned int flags);
 void heap_free_pages(void *p, unsigned int order);
 
+// Gives back what the heap keeps in case it is wanted again soon; for idle time. Whether there was
+// anything. No lock held: other CPUs have to answer.
+bool heap_trim(void);
+
 // Between a heap (or image) address and its frame.
 mfn_t heap_mfn(const void *p);
 maddr_t heap_maddr(const void *p);

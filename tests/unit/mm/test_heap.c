@@ -99,6 +99,9 @@ static void give_all_back(void)
     // One block stays in reserve.
     assert_true(heap_pages_in_use() <= BLOCK_FRAMES);
     assert_int_equal(page_free_count() + heap_pages_in_use(), start_free);
+    heap_trim();
+    assert_false(heap_trim());
+    assert_int_equal(page_free_count(), start_free);
 }
 
 static size_t random_size(void)
