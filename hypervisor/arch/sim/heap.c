@@ -130,3 +130,8 @@ uint64_t heap_pages_in_use(void)
 {
     return objects;
 }
+
+bool heap_trim(void)
+{
+    return false; // the host's allocator keeps what it likes
+}
