@@ -3,15 +3,7 @@
 
 import time
 
-CTRL_A = "\x01"
-
-
-def switch_input(dom0, to):
-    """Three times ctrl-a hands the keyboard to the other of domain 0 and the hypervisor."""
-    for _ in range(3):
-        dom0.console.send(CTRL_A)
-        time.sleep(0.1)
-    dom0.expect(f"(?i)input (goes )?to ({to})", 20)
+from keyboard import switch_input
 
 
 def test_debug_keys_from_the_console(dom0):
@@ -30,13 +22,3 @@ def test_hot_loops_do_not_starve_the_console(dom0):
         assert time.monotonic() - begin < 10
     dom0.check("xl list", timeout=60)
     dom0.check("kill $(jobs -p)")
-
-
-def test_a_fatal_fault_tells_all(boot):
-    with boot(hypervisor_options="noreboot") as machine:
-        machine.wait_shell()
-        switch_input(machine, "Xen|Bulkhead")
-        machine.console.send("C")
-        machine.expect("Fatal invalid opcode .* on CPU[01]", 30)
-        for part in ("RIP: ", r"\] crash\+0x", "CPU[01]: (idle|runs d0v)", "Call trace", "Halted"):
-            machine.expect(part, 60)
