@@ -8,18 +8,14 @@ CONSOLES = "/var/log/xen/console"
 
 
 def free_pages(dom0):
-    """Free pages of the machine: by the hypervisor's debug key, for xl info says MiB only.
-
-    The heap's own are counted with them: it keeps one empty block of 2 MiB in reserve once it has
-    needed a second.
-    """
+    """Free pages of the machine: by the hypervisor's debug key, for xl info says MiB only."""
     dom0.check("xl debug-keys m", timeout=60)
     # Lines that look like the hypervisor's own are taken out of a command's output.
     said = dom0.check("xl dmesg | grep -o 'Frames: .*'; true", timeout=60)
-    said = re.findall(r"Frames: \d+ in all, (\d+) free.* heap (\d+)", said)
+    said = re.findall(r"Frames: \d+ in all, (\d+) free", said)
     if not said:
         return int(dom0.check("xl info free_memory", timeout=60)) * 256
-    return int(said[-1][0]) + int(said[-1][1])
+    return int(said[-1])
 
 
 def wait_free_pages(dom0, pages, seconds=60):
