@@ -14,7 +14,7 @@
 #include <x86/hvm.h>
 #include <x86/registers.h>
 
-#include "../emulate/mmio.h"
+#include "decoder_registers.h"
 
 #define STRING_STEPS 64u // iterations of a REP before the guest is entered again
 
@@ -100,14 +100,7 @@ static bool step(struct vcpu *v, const struct x86_instruction *instruction,
     struct x86_mmio_access access;
     uint64_t value = 0;
 
-    for (unsigned int s = 0; s < X86_SEGMENTS; s++) {
-        bases[s] = r->segment[s].base; // both count ES CS SS DS FS GS
-    }
-    for (unsigned int i = 0; i < ARRAY_SIZE(registers.gpr); i++) {
-        registers.gpr[i] = v->arch.gpr[i];
-    }
-    registers.rip = v->arch.rip;
-    registers.rflags = v->arch.rflags;
+    decoder_registers(v, r, &registers, bases);
     if (x86_mmio_plan(instruction, &registers, bases, &access) || access.vector) {
         hvm_inject_exception(v, HVM_EXCEPTION_UD, 0);
         return false;

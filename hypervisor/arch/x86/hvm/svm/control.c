@@ -9,7 +9,7 @@
 #include <x86/registers.h>
 #include <x86/vlapic.h>
 
-#include "../../emulate/mmio.h"
+#include "../decoder_registers.h"
 #include "vmcb.h"
 
 #define OPCODE_GROUP_7 0x01
@@ -29,14 +29,7 @@ static bool lmsw_operand(struct vcpu *v, const struct x86_instruction *instructi
         return true;
     }
     hvm_get_registers(v, &r);
-    for (unsigned int s = 0; s < X86_SEGMENTS; s++) {
-        bases[s] = r.segment[s].base;
-    }
-    for (unsigned int i = 0; i < ARRAY_SIZE(registers.gpr); i++) {
-        registers.gpr[i] = v->arch.gpr[i];
-    }
-    registers.rip = v->arch.rip;
-    registers.rflags = v->arch.rflags;
+    decoder_registers(v, &r, &registers, bases);
     address = x86_memory_address(instruction, &registers, bases);
     if (copy_from_guest(value, GVA(address), sizeof(*value))) {
         hvm_inject_page_fault(v, address, 0);
