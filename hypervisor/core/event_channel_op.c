@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The event_channel_op hypercall: arguments in, checks of who may, results out.
 //
-// Each operation copies its argument once, works on the copy and copies it back when it has
-// results; a port that cannot be reported to the caller is closed again.
+// A table says of each operation how large its argument is, whether it names the domain to act on,
+// what performs it and whether the argument goes back with results. The argument is copied once, in
+// one place, and only the copy is looked at. A new port that cannot be reported to the caller is
+// closed again.
 // Locking: none here.
 
 #include <bulkhead/cpu.h>
@@ -10,216 +12,190 @@
 #include <bulkhead/hypercall.h>
 #include "event_internal.h"
 
-// Hands out a result that names a new port.
-static int return_port(struct domain *d, gva_t to, const void *result, size_t size,
-                       evtchn_port_t port)
-{
-    int error = copy_to_guest(to, result, size);
+union argument {
+    domid_t dom; // the first member of every argument that names a domain
+    struct evtchn_alloc_unbound alloc_unbound;
+    struct evtchn_bind_interdomain bind_interdomain;
+    struct evtchn_bind_virq bind_virq;
+    struct evtchn_bind_ipi bind_ipi;
+    struct evtchn_bind_pirq bind_pirq;
+    struct evtchn_bind_vcpu bind_vcpu;
+    struct evtchn_close close;
+    struct evtchn_send send;
+    struct evtchn_unmask unmask;
+    struct evtchn_status status;
+    struct evtchn_reset reset;
+    struct evtchn_init_control init_control;
+    struct evtchn_expand_array expand_array;
+    struct evtchn_set_priority set_priority;
+};
 
-    if (error) {
-        event_close(d, port, false);
+static int alloc_unbound(struct domain *d, union argument *arg)
+{
+    struct evtchn_alloc_unbound *op = &arg->alloc_unbound;
+
+    if (op->remote_dom == DOMID_SELF) {
+        op->remote_dom = current_domain()->id;
     }
-    return error;
+    return event_alloc_unbound(d, op->remote_dom, &op->port);
 }
 
-static int alloc_unbound(gva_t arg)
+static int bind_interdomain(struct domain *d, union argument *arg)
 {
-    struct evtchn_alloc_unbound op;
-    struct domain *d;
-    int error = copy_from_guest(&op, arg, sizeof(op));
+    struct evtchn_bind_interdomain *op = &arg->bind_interdomain;
+    struct domain *remote = domain_get_alive(op->remote_dom);
+    int error;
 
-    if (error) {
-        return error;
-    }
-    d = domain_get_controlled(op.dom, &error);
-    if (!d) {
-        return error;
-    }
-    if (op.remote_dom == DOMID_SELF) {
-        op.remote_dom = current_domain()->id;
-    }
-    error = event_alloc_unbound(d, op.remote_dom, &op.port);
-    if (!error) {
-        error = return_port(d, arg, &op, sizeof(op), op.port);
-    }
-    domain_put(d);
-    return error;
-}
-
-static int bind_interdomain(gva_t arg)
-{
-    struct evtchn_bind_interdomain op;
-    struct domain *remote;
-    int error = copy_from_guest(&op, arg, sizeof(op));
-
-    if (error) {
-        return error;
-    }
-    remote = domain_get_alive(op.remote_dom);
     if (!remote) {
         return -XEN_ESRCH;
     }
-    error = event_bind_interdomain(current_domain(), remote, op.remote_port, &op.local_port);
+    error = event_bind_interdomain(d, remote, op->remote_port, &op->local_port);
     domain_put(remote);
-    return error ? error : return_port(current_domain(), arg, &op, sizeof(op), op.local_port);
+    return error;
 }
 
-static int bind_virq(gva_t arg)
+static int bind_virq(struct domain *d, union argument *arg)
 {
-    struct evtchn_bind_virq op;
-    int error = copy_from_guest(&op, arg, sizeof(op));
-
-    if (!error) {
-        error = event_bind_virq(current_domain(), op.virq, op.vcpu, &op.port);
-    }
-    return error ? error : return_port(current_domain(), arg, &op, sizeof(op), op.port);
+    return event_bind_virq(d, arg->bind_virq.virq, arg->bind_virq.vcpu, &arg->bind_virq.port);
 }
 
-static int bind_ipi(gva_t arg)
+static int bind_ipi(struct domain *d, union argument *arg)
 {
-    struct evtchn_bind_ipi op;
-    int error = copy_from_guest(&op, arg, sizeof(op));
-
-    if (!error) {
-        error = event_bind_ipi(current_domain(), op.vcpu, &op.port);
-    }
-    return error ? error : return_port(current_domain(), arg, &op, sizeof(op), op.port);
+    return event_bind_ipi(d, arg->bind_ipi.vcpu, &arg->bind_ipi.port);
 }
 
-static int bind_vcpu(gva_t arg)
+static int bind_vcpu(struct domain *d, union argument *arg)
 {
-    struct evtchn_bind_vcpu op;
-    int error = copy_from_guest(&op, arg, sizeof(op));
-
-    return error ? error : event_bind_vcpu(current_domain(), op.port, op.vcpu);
+    return event_bind_vcpu(d, arg->bind_vcpu.port, arg->bind_vcpu.vcpu);
 }
 
-static int close_port(gva_t arg)
+static int close_port(struct domain *d, union argument *arg)
 {
-    struct evtchn_close op;
-    int error = copy_from_guest(&op, arg, sizeof(op));
-
-    return error ? error : event_close(current_domain(), op.port, true);
+    return event_close(d, arg->close.port, true);
 }
 
-static int send_event(gva_t arg)
+static int send_event(struct domain *d, union argument *arg)
 {
-    struct evtchn_send op;
-    int error = copy_from_guest(&op, arg, sizeof(op));
-
-    return error ? error : event_send_by_guest(current_domain(), op.port);
+    return event_send_by_guest(d, arg->send.port);
 }
 
-static int unmask(gva_t arg)
+static int unmask(struct domain *d, union argument *arg)
 {
-    struct evtchn_unmask op;
-    int error = copy_from_guest(&op, arg, sizeof(op));
-
-    return error ? error : event_unmask(current_domain(), op.port);
+    return event_unmask(d, arg->unmask.port);
 }
 
-static int status(gva_t arg)
+static int status(struct domain *d, union argument *arg)
 {
-    struct evtchn_status op;
-    struct domain *d;
-    int error = copy_from_guest(&op, arg, sizeof(op));
-
-    if (error) {
-        return error;
-    }
-    d = domain_get_controlled(op.dom, &error);
-    if (!d) {
-        return error;
-    }
-    error = event_status(d, &op);
-    domain_put(d);
-    return error ? error : copy_to_guest(arg, &op, sizeof(op));
+    return event_status(d, &arg->status);
 }
 
-static int64_t reset(struct hypercall *call, gva_t arg)
+static int reset(struct domain *d, union argument *arg)
 {
-    struct evtchn_reset op;
-    struct domain *d;
-    int error = copy_from_guest(&op, arg, sizeof(op));
-
-    if (error) {
-        return error;
-    }
-    d = domain_get_controlled(op.dom, &error);
-    if (!d) {
-        return error;
-    }
+    (void)arg;
     // Senders of a running domain must not find themselves in the middle of it by surprise.
     if (d != current_domain() && !d->paused_by_toolstack) {
-        error = -XEN_EINVAL;
-    } else {
-        error = event_reset(d);
+        return -XEN_EINVAL;
     }
-    domain_put(d);
-    return error == -XEN_ERESTART ? hypercall_restart(call) : error;
+    return event_reset(d);
 }
 
-static int init_control(gva_t arg)
+// Domains with second-level tables have no physical interrupts.
+static int bind_pirq(struct domain *d, union argument *arg)
 {
-    struct evtchn_init_control op;
-    int error = copy_from_guest(&op, arg, sizeof(op));
+    (void)d;
+    (void)arg;
+    return -XEN_EINVAL;
+}
 
-    if (!error) {
-        error = event_fifo_init_control(current_domain(), &op);
+static int init_control(struct domain *d, union argument *arg)
+{
+    return event_fifo_init_control(d, &arg->init_control);
+}
+
+static int expand_array(struct domain *d, union argument *arg)
+{
+    return event_fifo_expand_array(d, GFN(arg->expand_array.array_gfn));
+}
+
+static int set_priority(struct domain *d, union argument *arg)
+{
+    return event_set_priority(d, arg->set_priority.port, arg->set_priority.priority);
+}
+
+static const struct operation {
+    // Acts on `d`: the domain that the argument names, the caller otherwise. -ERESTART: once more,
+    // with the same argument.
+    int (*perform)(struct domain *d, union argument *arg);
+    uint8_t size;
+    uint8_t new_port; // where a new port is in the results; 0: there is none
+    bool names_domain;
+    bool has_results;
+} operations[] = {
+#define SIZE(name) .size = sizeof(struct evtchn_##name)
+#define NEW_PORT(name, port)                                                                       \
+    SIZE(name), .has_results = true, .new_port = offsetof(struct evtchn_##name, port)
+    [EVTCHNOP_send] = {send_event, SIZE(send)},
+    [EVTCHNOP_unmask] = {unmask, SIZE(unmask)},
+    [EVTCHNOP_alloc_unbound] = {alloc_unbound, NEW_PORT(alloc_unbound, port), .names_domain = true},
+    [EVTCHNOP_bind_interdomain] = {bind_interdomain, NEW_PORT(bind_interdomain, local_port)},
+    [EVTCHNOP_bind_virq] = {bind_virq, NEW_PORT(bind_virq, port)},
+    [EVTCHNOP_bind_ipi] = {bind_ipi, NEW_PORT(bind_ipi, port)},
+    [EVTCHNOP_bind_pirq] = {bind_pirq, SIZE(bind_pirq)},
+    [EVTCHNOP_bind_vcpu] = {bind_vcpu, SIZE(bind_vcpu)},
+    [EVTCHNOP_close] = {close_port, SIZE(close)},
+    [EVTCHNOP_status] = {status, SIZE(status), .names_domain = true, .has_results = true},
+    [EVTCHNOP_reset] = {reset, SIZE(reset), .names_domain = true},
+    [EVTCHNOP_init_control] = {init_control, SIZE(init_control), .has_results = true},
+    [EVTCHNOP_expand_array] = {expand_array, SIZE(expand_array)},
+    [EVTCHNOP_set_priority] = {set_priority, SIZE(set_priority)},
+};
+
+static int return_results(struct domain *d, const struct operation *operation, gva_t to,
+                          const union argument *arg)
+{
+    int error = copy_to_guest(to, arg, operation->size);
+
+    if (error && operation->new_port) {
+        const void *port = (const char *)arg + operation->new_port;
+
+        event_close(d, *(const evtchn_port_t *)port, false);
     }
-    return error ? error : copy_to_guest(arg, &op, sizeof(op));
+    return error;
 }
 
-static int expand_array(gva_t arg)
+static int perform(struct domain *d, const struct operation *operation, gva_t at,
+                   union argument *arg)
 {
-    struct evtchn_expand_array op;
-    int error = copy_from_guest(&op, arg, sizeof(op));
+    int error = operation->perform(d, arg);
 
-    return error ? error : event_fifo_expand_array(current_domain(), GFN(op.array_gfn));
-}
-
-static int set_priority(gva_t arg)
-{
-    struct evtchn_set_priority op;
-    int error = copy_from_guest(&op, arg, sizeof(op));
-
-    return error ? error : event_set_priority(current_domain(), op.port, op.priority);
+    return error || !operation->has_results ? error : return_results(d, operation, at, arg);
 }
 
 int64_t do_event_channel_op(struct hypercall *call)
 {
-    gva_t arg = GVA(call->arg[1]);
+    gva_t at = GVA(call->arg[1]);
+    struct domain *d = current_domain();
+    const struct operation *operation;
+    union argument arg;
+    int error;
 
-    switch (call->arg[0]) {
-    case EVTCHNOP_send:
-        return send_event(arg);
-    case EVTCHNOP_unmask:
-        return unmask(arg);
-    case EVTCHNOP_alloc_unbound:
-        return alloc_unbound(arg);
-    case EVTCHNOP_bind_interdomain:
-        return bind_interdomain(arg);
-    case EVTCHNOP_bind_virq:
-        return bind_virq(arg);
-    case EVTCHNOP_bind_ipi:
-        return bind_ipi(arg);
-    case EVTCHNOP_bind_pirq:
-        return -XEN_EINVAL; // domains with second-level tables have no physical interrupts
-    case EVTCHNOP_bind_vcpu:
-        return bind_vcpu(arg);
-    case EVTCHNOP_close:
-        return close_port(arg);
-    case EVTCHNOP_status:
-        return status(arg);
-    case EVTCHNOP_reset:
-        return reset(call, arg);
-    case EVTCHNOP_init_control:
-        return init_control(arg);
-    case EVTCHNOP_expand_array:
-        return expand_array(arg);
-    case EVTCHNOP_set_priority:
-        return set_priority(arg);
-    default:
+    if (call->arg[0] >= ARRAY_SIZE(operations) || !operations[call->arg[0]].perform) {
         return -XEN_ENOSYS;
     }
+    operation = &operations[call->arg[0]];
+    error = copy_from_guest(&arg, at, operation->size);
+    if (error) {
+        return error;
+    }
+    if (!operation->names_domain) {
+        error = perform(d, operation, at, &arg);
+    } else {
+        d = domain_get_controlled(arg.dom, &error);
+        if (!d) {
+            return error;
+        }
+        error = perform(d, operation, at, &arg);
+        domain_put(d);
+    }
+    return error == -XEN_ERESTART ? hypercall_restart(call) : error;
 }

@@ -23,36 +23,55 @@ union batch {
     struct gnttab_swap_grant_ref swap[BATCH];
 };
 
-static void swap_batch(struct gnttab_swap_grant_ref *ops, unsigned int count)
+// The argument of an operation that takes one structure.
+union argument {
+    struct gnttab_setup_table setup_table;
+    struct gnttab_get_status_frames get_status_frames;
+    struct gnttab_query_size query_size;
+    struct gnttab_dump_table dump_table;
+    struct gnttab_set_version set_version;
+    struct gnttab_get_version get_version;
+};
+
+static void map_batch(union batch *batch, unsigned int count)
+{
+    grant_map_batch(batch->map, count);
+}
+
+static void unmap_batch(union batch *batch, unsigned int count)
+{
+    grant_unmap_batch(batch->unmap, count);
+}
+
+static void replace_batch(union batch *batch, unsigned int count)
+{
+    grant_unmap_and_replace_batch(batch->replace, count);
+}
+
+static void copy_batch(union batch *batch, unsigned int count)
+{
+    grant_copy_batch(batch->copy, count);
+}
+
+static void swap_batch(union batch *batch, unsigned int count)
 {
     for (unsigned int i = 0; i < count; i++) {
-        ops[i].status = grant_swap(current_domain(), ops[i].ref_a, ops[i].ref_b);
+        struct gnttab_swap_grant_ref *op = &batch->swap[i];
+
+        op->status = grant_swap(current_domain(), op->ref_a, op->ref_b);
     }
 }
 
-static void perform(unsigned int command, union batch *batch, unsigned int count)
-{
-    switch (command) {
-    case GNTTABOP_map_grant_ref:
-        grant_map_batch(batch->map, count);
-        break;
-    case GNTTABOP_unmap_grant_ref:
-        grant_unmap_batch(batch->unmap, count);
-        break;
-    case GNTTABOP_unmap_and_replace:
-        grant_unmap_and_replace_batch(batch->replace, count);
-        break;
-    case GNTTABOP_copy:
-        grant_copy_batch(batch->copy, count);
-        break;
-    case GNTTABOP_swap_grant_ref:
-        swap_batch(batch->swap, count);
-        break;
-    }
-}
+// An operation takes an array of structures, or one structure.
+struct operation {
+    size_t size; // of a structure
+    void (*perform_batch)(union batch *batch, unsigned int count);
+    int (*perform)(union argument *arg);
+};
 
-static int64_t batched(struct hypercall *call, unsigned int command, size_t size)
+static int64_t batched(struct hypercall *call, const struct operation *operation)
 {
+    size_t size = operation->size;
     uint64_t at = call->arg[1];
     uint32_t left = (uint32_t)call->arg[2];
     union batch batch;
@@ -63,9 +82,9 @@ static int64_t batched(struct hypercall *call, unsigned int command, size_t size
         if (copy_from_guest(&batch, GVA(at), count * size)) {
             return -XEN_EFAULT;
         }
-        perform(command, &batch, count);
+        operation->perform_batch(&batch, count);
         if (copy_to_guest(GVA(at), &batch, count * size)) {
-            if (command == GNTTABOP_map_grant_ref) {
+            if (operation->perform_batch == map_batch) {
                 grant_map_undo_batch(batch.map, count);
             }
             return -XEN_EFAULT;
@@ -81,7 +100,7 @@ static int64_t batched(struct hypercall *call, unsigned int command, size_t size
     return 0;
 }
 
-// The domain that a table operation names, if the caller may ask about it; GNTST_* otherwise.
+// The domain that an operation names, if the caller may ask about it; GNTST_* otherwise.
 static struct domain *named_domain(domid_t id, int16_t *status)
 {
     int error = 0;
@@ -110,167 +129,145 @@ static int put_frame_list(struct domain *d, gva_t list, uint32_t count, bool sta
     return error;
 }
 
-static int64_t setup_table(gva_t arg)
+static int setup_table(union argument *arg)
 {
-    struct gnttab_setup_table op;
-    struct domain *d;
-    int error = copy_from_guest(&op, arg, sizeof(op));
+    struct gnttab_setup_table *op = &arg->setup_table;
+    struct domain *d = named_domain(op->dom, &op->status);
 
-    if (error) {
-        return error;
+    if (!d) {
+        return 0;
     }
-    d = named_domain(op.dom, &op.status);
-    if (d) {
-        op.status = grant_table_grow(d, op.nr_frames) ? GNTST_general_error : GNTST_okay;
-        if (op.status == GNTST_okay &&
-            put_frame_list(d, guest_handle_address(op.frame_list), op.nr_frames, false)) {
-            op.status = GNTST_bad_virt_addr;
-        }
-        domain_put(d);
+    if (grant_table_grow(d, op->nr_frames)) {
+        op->status = GNTST_general_error;
+    } else if (put_frame_list(d, guest_handle_address(op->frame_list), op->nr_frames, false)) {
+        op->status = GNTST_bad_virt_addr;
+    } else {
+        op->status = GNTST_okay;
     }
-    return copy_to_guest(arg, &op, sizeof(op));
+    domain_put(d);
+    return 0;
 }
 
-static int64_t get_status_frames(gva_t arg)
+static int get_status_frames(union argument *arg)
 {
-    struct gnttab_get_status_frames op;
-    struct domain *d;
-    int error = copy_from_guest(&op, arg, sizeof(op));
+    struct gnttab_get_status_frames *op = &arg->get_status_frames;
+    struct domain *d = named_domain(op->dom, &op->status);
 
-    if (error) {
-        return error;
+    if (!d) {
+        return 0;
     }
-    d = named_domain(op.dom, &op.status);
-    if (d) {
-        op.status = GNTST_okay;
-        if (op.nr_frames > grant_status_frames(d->grants)) {
-            op.status = GNTST_general_error;
-        } else if (put_frame_list(d, guest_handle_address(op.frame_list), op.nr_frames, true)) {
-            op.status = GNTST_bad_virt_addr;
-        }
-        domain_put(d);
+    if (op->nr_frames > grant_status_frames(d->grants)) {
+        op->status = GNTST_general_error;
+    } else if (put_frame_list(d, guest_handle_address(op->frame_list), op->nr_frames, true)) {
+        op->status = GNTST_bad_virt_addr;
+    } else {
+        op->status = GNTST_okay;
     }
-    return copy_to_guest(arg, &op, sizeof(op));
+    domain_put(d);
+    return 0;
 }
 
-static int64_t query_size(gva_t arg)
+static int query_size(union argument *arg)
 {
-    struct gnttab_query_size op;
-    struct domain *d;
-    int error = copy_from_guest(&op, arg, sizeof(op));
+    struct gnttab_query_size *op = &arg->query_size;
+    struct domain *d = named_domain(op->dom, &op->status);
 
-    if (error) {
-        return error;
-    }
-    d = named_domain(op.dom, &op.status);
     if (d) {
-        op.nr_frames = __atomic_load_n(&d->grants->frame_count, __ATOMIC_RELAXED);
-        op.max_nr_frames = d->grants->max_frames;
-        op.status = GNTST_okay;
+        op->nr_frames = __atomic_load_n(&d->grants->frame_count, __ATOMIC_RELAXED);
+        op->max_nr_frames = d->grants->max_frames;
+        op->status = GNTST_okay;
         domain_put(d);
     }
-    return copy_to_guest(arg, &op, sizeof(op));
+    return 0;
 }
 
-static int64_t dump_table(gva_t arg)
+// The console is domain 0's and the hypervisor's.
+static int dump_table(union argument *arg)
 {
-    struct gnttab_dump_table op;
+    struct gnttab_dump_table *op = &arg->dump_table;
     struct domain *d;
-    int error = copy_from_guest(&op, arg, sizeof(op));
 
-    if (error) {
-        return error;
+    if (!current_domain()->privileged) {
+        op->status = GNTST_permission_denied;
+        return 0;
     }
-    // The console is domain 0's and the hypervisor's.
-    d = current_domain()->privileged ? named_domain(op.dom, &op.status) : NULL;
+    d = named_domain(op->dom, &op->status);
     if (d) {
         grant_table_dump(d);
-        op.status = GNTST_okay;
+        op->status = GNTST_okay;
         domain_put(d);
-    } else if (!current_domain()->privileged) {
-        op.status = GNTST_permission_denied;
     }
-    return copy_to_guest(arg, &op, sizeof(op));
+    return 0;
 }
 
-static int64_t set_version(gva_t arg)
+// The version in force is reported even when it could not be changed.
+static int set_version(union argument *arg)
 {
-    struct gnttab_set_version op;
-    int error = copy_from_guest(&op, arg, sizeof(op));
+    int error = grant_set_version(current_domain(), arg->set_version.version);
+
+    arg->set_version.version = current_domain()->grants->version;
+    return error;
+}
+
+static int get_version(union argument *arg)
+{
+    int error = 0;
+    struct domain *d = domain_get_controlled(arg->get_version.dom, &error);
+
+    if (d) {
+        arg->get_version.version = d->grants->version;
+        domain_put(d);
+    }
+    return error;
+}
+
+// The structure goes back to the caller with the results.
+static int64_t single(const struct operation *operation, gva_t at)
+{
+    union argument arg;
+    int error = copy_from_guest(&arg, at, operation->size);
     int result;
 
     if (error) {
         return error;
     }
-    result = grant_set_version(current_domain(), op.version);
-    op.version = current_domain()->grants->version;
-    error = copy_to_guest(arg, &op, sizeof(op));
+    result = operation->perform(&arg);
+    error = copy_to_guest(at, &arg, operation->size);
     return result ? result : error;
 }
 
-static int64_t get_version(gva_t arg)
-{
-    struct gnttab_get_version op;
-    struct domain *d;
-    int error = copy_from_guest(&op, arg, sizeof(op));
-
-    if (error) {
-        return error;
-    }
-    d = domain_get_controlled(op.dom, &error);
-    if (!d) {
-        return error;
-    }
-    op.version = d->grants->version;
-    domain_put(d);
-    return copy_to_guest(arg, &op, sizeof(op));
-}
-
-// One of the operations that take one structure.
-static int64_t single(unsigned int command, gva_t arg)
-{
-    switch (command) {
-    case GNTTABOP_setup_table:
-        return setup_table(arg);
-    case GNTTABOP_get_status_frames:
-        return get_status_frames(arg);
-    case GNTTABOP_query_size:
-        return query_size(arg);
-    case GNTTABOP_dump_table:
-        return dump_table(arg);
-    case GNTTABOP_set_version:
-        return set_version(arg);
-    default:
-        return get_version(arg);
-    }
-}
+// Missing are transfer, which gives away machine frames and is for domains that know theirs, and
+// cache_flush, which is for processors whose caches do not follow devices.
+static const struct operation operations[] = {
+    [GNTTABOP_map_grant_ref] = {sizeof(struct gnttab_map_grant_ref), map_batch, NULL},
+    [GNTTABOP_unmap_grant_ref] = {sizeof(struct gnttab_unmap_grant_ref), unmap_batch, NULL},
+    [GNTTABOP_unmap_and_replace] = {sizeof(struct gnttab_unmap_and_replace), replace_batch, NULL},
+    [GNTTABOP_copy] = {sizeof(struct gnttab_copy), copy_batch, NULL},
+    [GNTTABOP_swap_grant_ref] = {sizeof(struct gnttab_swap_grant_ref), swap_batch, NULL},
+    [GNTTABOP_setup_table] = {sizeof(struct gnttab_setup_table), NULL, setup_table},
+    [GNTTABOP_get_status_frames] = {sizeof(struct gnttab_get_status_frames), NULL,
+                                    get_status_frames},
+    [GNTTABOP_query_size] = {sizeof(struct gnttab_query_size), NULL, query_size},
+    [GNTTABOP_dump_table] = {sizeof(struct gnttab_dump_table), NULL, dump_table},
+    [GNTTABOP_set_version] = {sizeof(struct gnttab_set_version), NULL, set_version},
+    [GNTTABOP_get_version] = {sizeof(struct gnttab_get_version), NULL, get_version},
+};
 
 int64_t do_grant_table_op(struct hypercall *call)
 {
-    unsigned int command = (unsigned int)call->arg[0];
+    uint32_t command = (uint32_t)call->arg[0];
     uint32_t count = (uint32_t)call->arg[2];
+    const struct operation *operation;
 
-    if (command > GNTTABOP_cache_flush) {
+    if (command >= ARRAY_SIZE(operations) || !operations[command].size) {
         return -XEN_ENOSYS;
     }
-    if (count > INT32_MAX) {
-        return -XEN_EINVAL;
+    operation = &operations[command];
+    if (operation->perform_batch && count <= INT32_MAX) {
+        return batched(call, operation);
     }
-    switch (command) {
-    case GNTTABOP_map_grant_ref:
-        return batched(call, command, sizeof(struct gnttab_map_grant_ref));
-    case GNTTABOP_unmap_grant_ref:
-        return batched(call, command, sizeof(struct gnttab_unmap_grant_ref));
-    case GNTTABOP_unmap_and_replace:
-        return batched(call, command, sizeof(struct gnttab_unmap_and_replace));
-    case GNTTABOP_copy:
-        return batched(call, command, sizeof(struct gnttab_copy));
-    case GNTTABOP_swap_grant_ref:
-        return batched(call, command, sizeof(struct gnttab_swap_grant_ref));
-    case GNTTABOP_transfer:    // gives away machine frames: for domains that know theirs
-    case GNTTABOP_cache_flush: // for processors whose caches do not follow devices
-        return -XEN_ENOSYS;
-    default:
-        return count == 1 ? single(command, GVA(call->arg[1])) : -XEN_EINVAL;
+    if (operation->perform && count == 1) {
+        return single(operation, GVA(call->arg[1]));
     }
+    return -XEN_EINVAL;
 }
