@@ -222,26 +222,13 @@ static void handle_cache_flush(struct vcpu *v, struct vmcb *vmcb, enum x86_inter
 
 static void handle_nested_fault(struct vcpu *v, struct vmcb *vmcb)
 {
-    gpa_t address = GPA(vmcb->exit_info2);
-    bool write = vmcb->exit_info1 & 2;
-    struct p2m_entry entry = p2m_lookup(v->domain, gpa_to_gfn(address));
+    uint64_t info = vmcb->exit_info1;
 
-    if (entry.type == P2M_INVALID) {
-        if (hvm_map_on_demand(v->domain, gpa_to_gfn(address))) {
-            return;
-        }
-        if (vmcb->exit_info1 & NPF_IN_GUEST_TABLES) {
-            // Nothing can be fetched or delivered through them, not even an exception.
-            domain_crash(v->domain, "vcpu %u: page tables at %lx, where no memory is", v->id,
-                         address.a);
-            return;
-        }
-        hvm_emulate_mmio(v);
-    } else if (write && !p2m_is_writable(entry.type) && entry.type != P2M_MMIO) {
-        // A page that another domain granted for reading only.
-        hvm_inject_exception(v, HVM_EXCEPTION_GP, 0);
-    }
-    // Otherwise the mapping has appeared meanwhile: try again.
+    hvm_handle_nested_fault(v, GPA(vmcb->exit_info2),
+                            (info & NPF_WRITE ? HVM_ACCESS_WRITE : 0) |
+                                (info & NPF_FETCH ? HVM_ACCESS_FETCH : 0) |
+                                (info & NPF_IN_GUEST_TABLES ? HVM_ACCESS_TABLES : 0) |
+                                (vmcb->exit_interrupt & EVENT_VALID ? HVM_ACCESS_DELIVERY : 0));
 }
 
 // An interrupt or exception whose delivery the exit cut short is delivered again.

@@ -71,7 +71,9 @@ enum svm_exit {
     EXIT_NPF = 0x400,
 };
 
-// exit_info1 of EXIT_NPF: met while the guest's own tables were walked
+// exit_info1 of EXIT_NPF (15.25.6). The last: met while the guest's own tables were walked.
+#define NPF_WRITE (1UL << 1)
+#define NPF_FETCH (1UL << 4)
 #define NPF_IN_GUEST_TABLES (1UL << 33)
 
 // interrupt control word

@@ -119,6 +119,14 @@ bool hvm_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 #define HVM_ACCESS_USER 2u
 int hvm_walk_guest(struct vcpu *v, gva_t address, unsigned int access, gpa_t *out);
 
+// The processor found no entry, or no right to write, for @address in the second-level tables
+// (nested_fault.c). access: HVM_ACCESS_WRITE, and what it wanted there besides an operand: an
+// instruction, the guest's own tables, or what the delivery of an event takes.
+#define HVM_ACCESS_FETCH 4u
+#define HVM_ACCESS_TABLES 8u
+#define HVM_ACCESS_DELIVERY 16u
+void hvm_handle_nested_fault(struct vcpu *v, gpa_t address, unsigned int access);
+
 // Emulates the instruction at rip, which touched device memory (emulate.c). False: an exception
 // for the guest instead.
 bool hvm_emulate_mmio(struct vcpu *v);
