@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The event log of an AMD IOMMU, reported in words. It is read when the unit's interrupt comes, or
 // once a second when it has none or when it came too often. Entries are recognized by their
-// contents (a first word that is not zero) and cleared when they have been read. QEMU 7.2 writes an
-// event's fields to wrong places: the code of a refused access is then zero, and its address lost.
-// One reader at a time (amd_unit.event_busy); who finds it taken leaves, for the reader sees his
-// entries too or the next poll does. Messages are limited for each second; a device that floods
+// contents (a first word that is not zero) and cleared when they have been read. QEMU 7.2 puts a
+// refused access together wrongly (amd_format.h): who and how can be told all the same, but not
+// where. One reader at a time (amd_unit.event_busy); who finds it taken leaves, for the reader sees
+// his entries too or the next poll does. Messages are limited for each second; a device that floods
 // the log is silenced in its device table entry.
 #include <bulkhead/console.h>
 #include <bulkhead/errno.h>
@@ -22,7 +22,7 @@
 static const char *event_name(unsigned int code)
 {
     static const char *const names[] = {
-        [AMD_EVENT_GARBLED] = "refused access",
+        [AMD_EVENT_MISPLACED] = "refused DMA",
         [AMD_EVENT_ILLEGAL_DTE] = "illegal device table entry",
         [AMD_EVENT_PAGE_FAULT] = "refused DMA",
         [AMD_EVENT_DTE_HARDWARE] = "hardware error reading the device table",
@@ -71,16 +71,14 @@ static void handle_event(struct amd_unit *unit, const struct amd_event *event)
 {
     unsigned int code = amd_event_code(event);
     uint16_t id = amd_event_device(event);
-    unsigned int flags = amd_event_flags(event);
     struct fault fault = {
         .what = event_name(code),
-        .access = code == AMD_EVENT_GARBLED          ? "event"
-                  : flags & AMD_EVENT_FLAG_INTERRUPT ? "interrupt at"
-                  : flags & AMD_EVENT_FLAG_WRITE     ? "write to address"
-                                                     : "read from address",
+        .access = amd_event_is_interrupt(event) ? "interrupt at"
+                  : amd_event_is_write(event)   ? "write to address"
+                                                : "read from address",
         .sbdf = PCI_SBDF(unit->ivrs->segment, id >> 8, id & 0xff),
         .owner = amd_table_owner(id),
-        .address = code == AMD_EVENT_GARBLED ? event->q[0] : event->q[1],
+        .address = code == AMD_EVENT_MISPLACED ? FAULT_NOWHERE : event->q[1],
     };
 
     if (code == AMD_EVENT_ILLEGAL_COMMAND || code == AMD_EVENT_COMMAND_HARDWARE) {

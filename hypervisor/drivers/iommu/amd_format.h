@@ -154,7 +154,11 @@ static inline struct amd_command amd_invalidate_pages(uint16_t domain_id, uint64
 
 // Events (section 2.5).
 enum amd_event_code {
-    AMD_EVENT_GARBLED = 0, // no event that the specification knows
+    // No event that the specification knows. QEMU 7.2 logs a refused access so: what belongs to
+    // bits
+    // 48 to 63 it puts seven bits higher and cuts at bit 62, so that the code gets lost and the
+    // access is told by bits 55 and 56; the address it puts nowhere.
+    AMD_EVENT_MISPLACED = 0,
     AMD_EVENT_ILLEGAL_DTE = 1,
     AMD_EVENT_PAGE_FAULT = 2,
     AMD_EVENT_DTE_HARDWARE = 3,
@@ -167,8 +171,9 @@ enum amd_event_code {
     AMD_EVENT_COUNTER = 10,
 };
 
-#define AMD_EVENT_FLAG_INTERRUPT (1u << 3) // of amd_event_flags
-#define AMD_EVENT_FLAG_WRITE (1u << 5)
+#define AMD_EVENT_FLAG_INTERRUPT (1UL << 51)
+#define AMD_EVENT_FLAG_WRITE (1UL << 53)
+#define AMD_EVENT_MISPLACED_WRITE (1UL << 56) // bit 55: a read
 
 static inline unsigned int amd_event_code(const struct amd_event *e)
 {
@@ -180,9 +185,15 @@ static inline uint16_t amd_event_device(const struct amd_event *e)
     return (uint16_t)e->q[0];
 }
 
-static inline unsigned int amd_event_flags(const struct amd_event *e)
+static inline bool amd_event_is_interrupt(const struct amd_event *e)
 {
-    return (unsigned int)(e->q[0] >> 48 & 0xfff);
+    return amd_event_code(e) != AMD_EVENT_MISPLACED && e->q[0] & AMD_EVENT_FLAG_INTERRUPT;
+}
+
+static inline bool amd_event_is_write(const struct amd_event *e)
+{
+    return e->q[0] & (amd_event_code(e) == AMD_EVENT_MISPLACED ? AMD_EVENT_MISPLACED_WRITE
+                                                               : AMD_EVENT_FLAG_WRITE);
 }
 
 #endif

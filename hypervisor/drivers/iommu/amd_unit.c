@@ -10,8 +10,6 @@
 #include "../pci/pci_private.h"
 #include "amd.h"
 
-#define ANSWER_TIMEOUT 1000000000L // nanoseconds
-
 uint64_t amd_read(const struct amd_unit *unit, unsigned int offset)
 {
     return mmio_read64(unit->registers + offset);
@@ -32,24 +30,13 @@ static void put_command(struct amd_unit *unit, struct amd_command command)
 static bool finish_commands(struct amd_unit *unit)
 {
     uint64_t value = ++unit->completions;
-    ns_t limit;
 
     put_command(unit, amd_completion_wait(heap_maddr((void *)(uintptr_t)unit->completion), value));
     // Commands are in memory before the register tells of them: stores are not reordered here, but
     // the compiler must not either.
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     amd_write(unit, AMD_REG_COMMAND_TAIL, unit->command_tail * sizeof(struct amd_command));
-    if (*unit->completion == value) {
-        return true; // most are this quick, and looking at the clock is not
-    }
-    limit = now() + ANSWER_TIMEOUT;
-    while (*unit->completion != value) {
-        if (now() > limit) {
-            return *unit->completion == value;
-        }
-        __builtin_ia32_pause();
-    }
-    return true;
+    return iommu_wait_completion(unit->completion, value);
 }
 
 void amd_run_commands(struct amd_unit *unit, const struct amd_command *commands, unsigned int count)

@@ -59,14 +59,17 @@ bool fault_window_is_calm(const struct fault_window *w)
 
 bool fault_report(struct fault_window *w, unsigned int unit, const struct fault *fault)
 {
-    char whose[32] = "which nobody owns";
+    char whose[32] = "which nobody owns", where[20] = "unknown";
 
     if (fault_may_be_said(w)) {
         if (fault->owner >= 0) {
             format_string(whose, sizeof(whose), "of domain %d", fault->owner);
         }
-        log_warning("IOMMU %u: %s: device " PCI_FORMAT ", %s, %s %lx", unit, fault->what,
-                    PCI_ARGUMENTS(fault->sbdf), whose, fault->access, fault->address);
+        if (fault->address != FAULT_NOWHERE) {
+            format_string(where, sizeof(where), "%lx", fault->address);
+        }
+        log_warning("IOMMU %u: %s: device " PCI_FORMAT ", %s, %s %s", unit, fault->what,
+                    PCI_ARGUMENTS(fault->sbdf), whose, fault->access, where);
     }
     if (!count_device(w, pci_requester_id(fault->sbdf))) {
         return false;

@@ -28,7 +28,7 @@ struct intel_unit {
     struct spinlock lock;
     struct intel_entry *queue;
     unsigned int queue_tail;
-    volatile uint32_t *completion;               // where waits store
+    volatile uint64_t *completion;               // where waits store, in its low half
     uint32_t completions;                        // value of the last one sent
     struct intel_entry *root;                    // by bus
     struct intel_entry *contexts[INTEL_ENTRIES]; // by bus, then devfn; NULL: none yet

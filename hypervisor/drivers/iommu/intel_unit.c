@@ -10,7 +10,6 @@
 
 #include "intel.h"
 
-#define ANSWER_TIMEOUT 1000000000L // nanoseconds
 #define CACHE_LINE 64u
 #define DESCRIPTOR_TYPE 0xfu
 #define TYPE_TRANSLATIONS 2u
@@ -38,7 +37,7 @@ void intel_write_back(const void *p, size_t size)
 static bool wait_for(const struct intel_unit *unit, unsigned int offset, uint32_t mask,
                      uint32_t wanted)
 {
-    ns_t limit = now() + ANSWER_TIMEOUT;
+    ns_t limit = now() + IOMMU_ANSWER_TIMEOUT;
 
     while ((intel_read(unit, offset) & mask) != wanted) {
         if (now() > limit) {
@@ -72,24 +71,13 @@ static void put(struct intel_unit *unit, struct intel_entry descriptor)
 static bool finish(struct intel_unit *unit)
 {
     uint32_t value = ++unit->completions;
-    ns_t limit;
 
     put(unit, intel_wait(heap_maddr((void *)(uintptr_t)unit->completion), value));
     // Descriptors are in memory before the register tells of them: stores are not reordered here,
     // but the compiler must not either.
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     intel_write(unit, INTEL_REG_QUEUE_TAIL, unit->queue_tail * sizeof(struct intel_entry));
-    if (*unit->completion == value) {
-        return true; // most are this quick, and looking at the clock is not
-    }
-    limit = now() + ANSWER_TIMEOUT;
-    while (*unit->completion != value) {
-        if (now() > limit) {
-            return *unit->completion == value;
-        }
-        __builtin_ia32_pause();
-    }
-    return true;
+    return iommu_wait_completion(unit->completion, value);
 }
 
 static bool try_run(struct intel_unit *unit, const struct intel_entry *descriptors,
@@ -157,7 +145,7 @@ static int allocate(struct intel_unit *unit)
     unit->queue = heap_alloc_pages(0, 0);
     unit->root = heap_alloc_pages(0, 0);
     unit->interrupts = heap_alloc_pages(irt_order, 0);
-    unit->completion = heap_new(uint32_t);
+    unit->completion = heap_new(uint64_t);
     if (!unit->queue || !unit->root || !unit->interrupts || !unit->completion) {
         log_error("IOMMU: no memory for its tables");
         return -XEN_ENOMEM;

@@ -54,6 +54,23 @@ static int parse_iommu(const char *value)
 
 CMDLINE_OPTION(iommu, .name = "iommu", .parse = parse_iommu);
 
+bool iommu_wait_completion(const volatile uint64_t *completion, uint64_t value)
+{
+    ns_t limit;
+
+    if (*completion == value) {
+        return true; // most are this quick, and looking at the clock is not
+    }
+    limit = now() + IOMMU_ANSWER_TIMEOUT;
+    while (*completion != value) {
+        if (now() > limit) {
+            return *completion == value;
+        }
+        __builtin_ia32_pause();
+    }
+    return true;
+}
+
 // Bridges and host bridges start no transactions of their own that a domain could choose.
 static bool needs_no_translation(const struct pci_device *pdev)
 {

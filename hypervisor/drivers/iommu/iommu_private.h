@@ -42,6 +42,10 @@ int intel_iommu_init(const struct iommu_ops **ops);
 
 // iommu.c
 extern bool iommu_verbose, iommu_debug;
+#define IOMMU_ANSWER_TIMEOUT 1000000000L // nanoseconds
+// Waits until a unit has stored value at *completion, as it was told after its other commands;
+// false when it does not do so in time.
+bool iommu_wait_completion(const volatile uint64_t *completion, uint64_t value);
 // The domid of the domain whose translations carry a tag; -1: nobody's. No lock.
 int iommu_tag_owner(uint16_t tag);
 
@@ -56,12 +60,13 @@ struct fault_window {
     unsigned int faults, said;
     struct fault_count counts[8]; // of the busiest devices
 };
+#define FAULT_NOWHERE (~0UL)
 struct fault {
     const char *what;
-    const char *access; // "read from", "write to", "interrupt": the address follows
+    const char *access; // "read from address", "interrupt at": the address follows
     pci_sbdf_t sbdf;
-    int owner; // domid, or -1
-    uint64_t address;
+    int owner;        // domid, or -1
+    uint64_t address; // or FAULT_NOWHERE: the unit does not tell
 };
 // Before the faults that have come are read: a new second begins a new window.
 void fault_window_update(struct fault_window *w, unsigned int unit);

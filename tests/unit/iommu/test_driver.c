@@ -253,9 +253,12 @@ static void test_events(void **state)
     assert_int_equal(fake_register(AMD_REG_EVENT_HEAD), 48);
     // As QEMU 7.2 writes it: neither code nor address.
     fake_log_event(0x0480000000000018, 0);
+    fake_log_event(0x0500000000000018, 0);
     fake_interrupt();
-    assert_non_null(strstr(fake_log, "refused access: device 0000:00:03.0, of domain 0, event "
-                                     "480000000000018"));
+    assert_non_null(strstr(fake_log, "refused DMA: device 0000:00:03.0, of domain 0, read from "
+                                     "address unknown"));
+    assert_non_null(strstr(fake_log, "refused DMA: device 0000:00:03.0, of domain 0, write to "
+                                     "address unknown"));
 }
 
 static void test_flood(void **state)

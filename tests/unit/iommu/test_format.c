@@ -134,8 +134,8 @@ static void test_events(void **state)
     (void)state;
     assert_int_equal(amd_event_code(&e), AMD_EVENT_PAGE_FAULT);
     assert_int_equal(amd_event_device(&e), 0x1234);
-    assert_true(amd_event_flags(&e) & AMD_EVENT_FLAG_WRITE);
-    assert_true(amd_event_flags(&e) & AMD_EVENT_FLAG_INTERRUPT);
+    assert_true(amd_event_is_write(&e));
+    assert_true(amd_event_is_interrupt(&e));
 }
 
 int main(void)
