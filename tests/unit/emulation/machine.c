@@ -175,7 +175,7 @@ int copy_to_guest_physical(struct domain *d, gpa_t to, const void *from, size_t 
     return 0;
 }
 
-static int copy(void *buffer, gva_t at, size_t size, bool to_guest)
+static int copy_bytes(void *buffer, gva_t at, size_t size, bool to_guest)
 {
     for (size_t i = 0; i < size; i++) {
         uint8_t *byte;
@@ -194,8 +194,17 @@ static int copy(void *buffer, gva_t at, size_t size, bool to_guest)
             ((uint8_t *)buffer)[i] = *byte;
         }
     }
-    machine_accesses -= (unsigned int)size - 1; // one access, however many bytes
     return 0;
+}
+
+// One access, however many bytes, and whether they are all there or not.
+static int copy(void *buffer, gva_t at, size_t size, bool to_guest)
+{
+    unsigned int before = machine_accesses;
+    int error = copy_bytes(buffer, at, size, to_guest);
+
+    machine_accesses = before + 1;
+    return error;
 }
 
 int copy_from_guest(void *to, gva_t from, size_t size)
