@@ -230,12 +230,7 @@ static void random_registers(struct sandbox_registers *r)
     r->gpr[4] = WINDOW + (WINDOW_DATA + 2) * PAGE_SIZE;
 }
 
-static bool writes_control_register(const struct opcode *opcode)
-{
-    return opcode->bytes[0] == 0x0f && opcode->bytes[1] == 0x22;
-}
-
-static unsigned int add_prefixes(uint8_t *at, bool rex)
+static unsigned int add_prefixes(uint8_t *at)
 {
     static const uint8_t prefixes[] = {0x66, 0xf2, 0xf3, 0xf0, 0x2e, 0x64, 0x26};
     unsigned int length = 0;
@@ -243,7 +238,7 @@ static unsigned int add_prefixes(uint8_t *at, bool rex)
     while (random_once_in(3) && length < 6) {
         at[length++] = prefixes[random_below(ARRAY_SIZE(prefixes))];
     }
-    if (rex && random_once_in(3)) {
+    if (random_once_in(3)) {
         at[length++] = (uint8_t)(0x40 + random_below(16));
     }
     return length;
@@ -274,9 +269,7 @@ static unsigned int generate(uint8_t *at)
     bool plain = random_once_in(4);
     const struct opcode *opcode = plain ? &plain_opcodes[random_below(ARRAY_SIZE(plain_opcodes))]
                                         : &memory_opcodes[random_below(ARRAY_SIZE(memory_opcodes))];
-    // No CR8: QEMU 7.2 gives up (its assertion of a lock) when a guest to which a virtual interrupt
-    // is offered writes it.
-    unsigned int length = add_prefixes(at, !writes_control_register(opcode));
+    unsigned int length = add_prefixes(at);
 
     memcpy(at + length, opcode->bytes, opcode->length);
     length += opcode->length;

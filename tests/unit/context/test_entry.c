@@ -239,6 +239,23 @@ static void an_exception_holds_no_interrupt_back(void **state)
     RUN(takes_fault_and_41);
 }
 
+static void sees_callback_and_exits_on_cr8(void)
+{
+    assert_int_equal(offered(), CALLBACK);
+    assert_true(cr8_exits());
+}
+
+// QEMU 7.2 ends when a guest to which an interrupt is offered writes CR8 itself.
+static void cr8_exits_while_anything_is_offered(void **state)
+{
+    (void)state;
+    d->arch.callback_vector = CALLBACK;
+    RUN(sees_no_exits_on_cr8);
+    callback_pending = true;
+    RUN(sees_callback_and_exits_on_cr8, writes_cr8_5, takes_callback, sees_no_exits_on_cr8);
+    assert_int_equal(vlapic_get_tpr(v), 0x50);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -278,6 +295,7 @@ int main(void)
         TEST(the_callback_waits_for_no_exit_of_its_own),
         TEST(the_callback_ignores_the_priority),
         TEST(an_exception_holds_no_interrupt_back),
+        TEST(cr8_exits_while_anything_is_offered),
     };
 
     return cmocka_run_group_tests(tests, start, NULL);

@@ -394,8 +394,6 @@ static void deliver_events(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmc
     bool apic = vlapic_may_have_pending(v);
     int vector;
 
-    // While an interrupt waits in the local APIC, a change of CR8 may let it in or hold it back.
-    vmcb->intercept_cr_write = unlikely(apic) ? INTERCEPT_CR4 | INTERCEPT_CR8 : INTERCEPT_CR4;
     vmcb->virtual_interrupt = control;
     sv->offered_vector = 0;
     if (unlikely(sv->pending_event)) {
@@ -407,6 +405,10 @@ static void deliver_events(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmc
         vmcb->event_injection = EVENT_VALID | EVENT_TYPE_NMI | 2;
     }
     vector = next_vector(v, sv, apic);
+    // While an interrupt waits in the local APIC, a change of CR8 may let it in or hold it back.
+    // And while any is offered, QEMU 7.2 must not see the write: it aborts.
+    vmcb->intercept_cr_write =
+        unlikely(apic || vector >= 0) ? INTERCEPT_CR4 | INTERCEPT_CR8 : INTERCEPT_CR4;
     if (vector >= 0) {
         sv->offered_vector = (uint8_t)vector;
         if (sv->offered_from_apic) {
