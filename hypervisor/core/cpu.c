@@ -10,6 +10,7 @@
 #include <bulkhead/heap.h>
 #include <bulkhead/page.h>
 #include <bulkhead/sched.h>
+#include <bulkhead/stretch.h>
 #include <bulkhead/tasklet.h>
 
 struct cpu *cpus[MAX_CPUS];
@@ -37,9 +38,16 @@ void cpu_raise_work(unsigned int cpu, uint32_t work)
     }
 }
 
+void interrupt_window(void)
+{
+    stretch_cut();
+    arch_interrupt_window();
+    stretch_restart();
+}
+
 bool preempt_needed(void)
 {
-    arch_interrupt_window();
+    interrupt_window();
     return __atomic_load_n(&this_cpu()->work, __ATOMIC_RELAXED) != 0;
 }
 

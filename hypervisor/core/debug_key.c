@@ -10,6 +10,7 @@
 #include <bulkhead/heap.h>
 #include <bulkhead/page.h>
 #include <bulkhead/sched.h>
+#include <bulkhead/stretch.h>
 
 static struct {
     const char *description;
@@ -122,6 +123,7 @@ void debug_keys_init(void)
     debug_key_register('e', "show event channels", show_events);
     debug_key_register('g', "show grants in use", show_grants);
     debug_key_register('h', "show this list", show_keys);
+    stretch_init();
     debug_key_register('m', "show the use of memory", show_memory);
     debug_key_register('q', "show domains and vcpus", show_domains);
     debug_key_register('r', "show the run queues", sched_dump);

@@ -13,6 +13,7 @@
 #include <bulkhead/domain.h>
 #include <bulkhead/guest_access.h>
 #include <bulkhead/hypercall.h>
+#include <bulkhead/stretch.h>
 
 #include "domctl_internal.h"
 
@@ -151,6 +152,7 @@ int64_t do_domctl(struct hypercall *call)
     if (copy_from_guest(&op, at, sizeof(op))) {
         return -XEN_EFAULT;
     }
+    stretch_set_operation(op.cmd);
     if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION) {
         return -XEN_EACCES;
     }

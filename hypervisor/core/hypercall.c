@@ -6,6 +6,7 @@
 #include <bulkhead/domain.h>
 #include <bulkhead/guest_access.h>
 #include <bulkhead/hypercall.h>
+#include <bulkhead/stretch.h>
 
 static const hypercall_handler handlers[] = {
     [__HYPERVISOR_memory_op] = do_memory_op,
@@ -27,12 +28,20 @@ static const hypercall_handler handlers[] = {
     [__HYPERVISOR_hypfs_op] = do_hypfs_op,
 };
 
+_Static_assert(ARRAY_SIZE(handlers) <= STRETCH_HYPERCALLS, "a record for each");
+
 int64_t hypercall_dispatch(unsigned int number, struct hypercall *call)
 {
+    struct stretch outer;
+    int64_t result;
+
     if (number >= ARRAY_SIZE(handlers) || !handlers[number]) {
         return -XEN_ENOSYS;
     }
-    return handlers[number](call);
+    outer = stretch_begin(number, call->arg[0]);
+    result = handlers[number](call);
+    stretch_end(outer);
+    return result;
 }
 
 static void call_entry(struct multicall_entry *entry, bool *restart)

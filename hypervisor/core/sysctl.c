@@ -13,6 +13,7 @@
 #include <bulkhead/guest_access.h>
 #include <bulkhead/hypercall.h>
 #include <bulkhead/sched.h>
+#include <bulkhead/stretch.h>
 
 #include "sysctl_internal.h"
 
@@ -112,6 +113,7 @@ int64_t do_sysctl(struct hypercall *call)
     if (copy_from_guest(&op, at, sizeof(op))) {
         return -XEN_EFAULT;
     }
+    stretch_set_operation(op.cmd);
     if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION) {
         return -XEN_EACCES;
     }

@@ -137,7 +137,7 @@ int sysctl_domain_list(struct xen_sysctl *op)
             return -XEN_EFAULT;
         }
         request->num_domains++;
-        arch_interrupt_window();
+        interrupt_window();
     }
     return 0;
 }

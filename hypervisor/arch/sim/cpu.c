@@ -17,6 +17,7 @@
 #include "sim_internal.h"
 
 __thread struct cpu *sim_cpu;
+uint64_t sim_cycles;
 static bool threads;
 static unsigned int interrupt_interval, interrupt_countdown;
 static ns_t clock_now;

@@ -13,14 +13,15 @@
 #include <bulkhead/domain.h>
 #include <bulkhead/guest_access.h>
 #include <bulkhead/hypercall.h>
+#include <bulkhead/stretch.h>
 #include <bulkhead/string.h>
 #include <x86/debug.h>
 #include <x86/features.h>
+#include <x86/registers.h>
 #include <x86/safe_msr.h>
 #include <xen/platform.h>
 
 #define SECOND 1000000000L
-#define MSR_TSC 0x10u
 #define MSR_UCODE_REVISION 0x8bu
 #define MAX_RESOURCES 3u
 
@@ -361,6 +362,7 @@ int64_t do_platform_op(struct hypercall *call)
     if (copy_from_guest(&op, at, sizeof(op))) {
         return -XEN_EFAULT;
     }
+    stretch_set_operation(op.cmd);
     if (op.interface_version != XENPF_INTERFACE_VERSION) {
         return -XEN_EACCES;
     }

@@ -17,6 +17,22 @@ struct vcpu;
 #define CPU_WORK_TASKLET 4u  // deferred work is queued (tasklet.h)
 #define CPU_WORK_KEY 8u      // a serial character waits for the console
 
+// What the CPU does for a hypercall without letting anything else in (stretch.h).
+#define STRETCH_OUTSIDE 0u // a number that no hypercall of this ABI's HVM guests has
+#define STRETCH_HYPERCALLS 64u
+
+struct stretch {
+    uint64_t begin;
+    unsigned int number;
+    uint32_t operation;
+};
+
+struct stretches {
+    struct stretch present;
+    uint64_t longest[STRETCH_HYPERCALLS]; // 0: none
+    uint32_t operation[STRETCH_HYPERCALLS];
+};
+
 struct cpu {
     struct cpu *self; // first: arch code reads it through the CPU's own base register
     unsigned int id;
@@ -27,6 +43,7 @@ struct cpu {
     void *sched; // the scheduler's per-CPU data
     ns_t idle_since;
     ns_t idle_total;
+    struct stretches stretches;
     struct arch_cpu arch;
 };
 
@@ -42,6 +59,8 @@ void cpu_raise_work(unsigned int cpu, uint32_t work);
 // The event loop; never returns. Interrupts off, no lock held.
 __attribute__((noreturn)) void cpu_loop(void);
 
+// Lets pending interrupts in for a moment, in the middle of a hypercall. No lock may be held.
+void interrupt_window(void);
 // True when the current hypercall should restart to let other work go first. Opens a window for
 // interrupts: no lock may be held.
 bool preempt_needed(void);

@@ -10,7 +10,8 @@ struct cpu;
 struct cpumask;
 struct vcpu;
 
-// The port's own: struct arch_cpu; static inline struct cpu *this_cpu(void).
+// The port's own: struct arch_cpu; static inline struct cpu *this_cpu(void); and static inline
+// uint64_t arch_cycles(void), a counter that the CPU's work drives, for lengths only.
 #include <arch/cpu.h>
 
 // One turn of waiting for another CPU: relaxes and serves cross-CPU calls addressed to this CPU.

@@ -22,4 +22,12 @@ static inline struct cpu *this_cpu(void)
     return sim_cpu;
 }
 
+// The basic blocks that a program's instrumented code has executed, if it counts them.
+extern uint64_t sim_cycles;
+
+static inline uint64_t arch_cycles(void)
+{
+    return sim_cycles;
+}
+
 #endif

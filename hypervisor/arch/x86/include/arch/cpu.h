@@ -5,6 +5,7 @@
 #define BULKHEAD_X86_CPU_H
 
 #include <bulkhead/types.h>
+#include <x86/registers.h>
 
 struct cpu;
 struct svm_cpu;
@@ -28,6 +29,11 @@ static inline struct cpu *this_cpu(void)
 
     __asm__("movq %%gs:0, %0" : "=r"(cpu));
     return cpu;
+}
+
+static inline uint64_t arch_cycles(void)
+{
+    return read_tsc();
 }
 
 #endif
