@@ -9,12 +9,7 @@
 #include <bulkhead/domain.h>
 #include <bulkhead/page.h>
 #include <x86/hvm.h>
-
-#define CR0_PG (1UL << 31)
-#define CR0_WP (1UL << 16)
-#define CR4_PSE (1UL << 4)
-#define CR4_PAE (1UL << 5)
-#define EFER_LMA (1UL << 10)
+#include <x86/registers.h>
 
 #define PTE_PRESENT (1UL << 0)
 #define PTE_WRITE (1UL << 1)
