@@ -56,7 +56,7 @@ DEVICES = {
     ],
     "nvme": [
         "-drive", "file={disk},format=raw,if=none,id=nvme0",
-        "-device", "nvme,drive=nvme0,serial=bulkhead",
+        "-device", "nvme,drive=nvme0,serial=bulkhead,addr=0x11",
     ],
     "ahci": [
         "-drive", "file={disk},format=raw,if=none,id=ahci0",
@@ -66,7 +66,11 @@ DEVICES = {
     "pvpanic": ["-device", "pvpanic,ioport=0x505", "-action", "panic=pause"],
     # A device whose DMA engine its driver can point anywhere.
     "edu": ["-device", "edu,dma_mask=0xffffffffffffffff,addr=0x10"],
-    "e1000e": ["-netdev", "user,id=net0", "-device", "e1000e,netdev=net0"],
+    "e1000e": ["-netdev", "user,id=net0", "-device", "e1000e,netdev=net0,addr=0x12"],
+    "xhci": [
+        "-drive", "file={disk},format=raw,if=none,id=usb0",
+        "-device", "qemu-xhci,id=xhci,addr=0x13", "-device", "usb-storage,bus=xhci.0,drive=usb0",
+    ],
 }  # fmt: skip
 
 

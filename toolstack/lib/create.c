@@ -172,7 +172,7 @@ static struct error *write_own_nodes(struct store *store, const struct domain_co
         "attr",
         "error",
     };
-    struct store_access own = {(int)domid, -1};
+    struct store_access own = {.owner = (int)domid, .reader = -1};
 
     for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
         TRY(store_write_for(store, own, "", "/local/domain/%u/%s", domid, nodes[i]));
@@ -184,7 +184,7 @@ static struct error *write_own_nodes(struct store *store, const struct domain_co
 
 static struct error *write_vm(struct store *store, const struct creation *creation)
 {
-    struct store_access readable = {(int)creation->own, (int)creation->domid};
+    struct store_access readable = {.owner = (int)creation->own, .reader = (int)creation->domid};
     char uuid[UUID_TEXT_SIZE];
     char start[32];
 
@@ -206,7 +206,7 @@ static struct error *write_domain(struct store *store, void *context)
     const struct creation *creation = context;
     const struct domain_config *config = creation->config;
     unsigned int domid = creation->domid;
-    struct store_access readable = {(int)creation->own, (int)domid};
+    struct store_access readable = {.owner = (int)creation->own, .reader = (int)domid};
     char number[32];
 
     TRY(store_remove(store, "/local/domain/%u", domid));
@@ -234,7 +234,7 @@ static struct error *write_console(struct store *store, const struct creation *c
 {
     unsigned int domid = creation->domid;
     unsigned int own = creation->own;
-    struct store_access readable = {(int)own, (int)domid};
+    struct store_access readable = {.owner = (int)own, .reader = (int)domid};
     char *backend = memory_format("/local/domain/%u/backend/console/%u/0", own, domid);
     char *frontend = memory_format("/local/domain/%u/console", domid);
     char own_text[16];

@@ -127,7 +127,8 @@ struct error *store_write_for(struct store *store, struct store_access access, c
     MAKE_PATH(path, format);
     struct xs_permissions permissions[2] = {
         {.id = (unsigned int)access.owner, .perms = XS_PERM_NONE},
-        {.id = (unsigned int)access.reader, .perms = XS_PERM_READ},
+        {.id = (unsigned int)access.reader,
+         .perms = access.writer ? XS_PERM_READ | XS_PERM_WRITE : XS_PERM_READ},
     };
     bool done = xs_write(store->handle, store->transaction, path, value, strlen(value)) &&
                 xs_set_permissions(store->handle, store->transaction, path, permissions,

@@ -125,6 +125,16 @@ bool pci_parse_sbdf(const char *text, const char **end, pci_sbdf_t *out);
 // The function at sbdf, looked for in configuration space if it is not known yet; NULL: none.
 struct pci_device *pci_device_discover(pci_sbdf_t sbdf);
 
+// The method of pci_reset that goes by registers of the function's own (struct method in reset.c
+// has the contracts). finish ends a try, and does nothing if there was none. The device's lock is
+// held.
+const char *pci_own_reset_obstacle(const struct pci_device *pdev);
+const char *pci_own_reset_begin(struct pci_device *pdev);
+const char *pci_own_reset_end(struct pci_device *pdev);
+bool pci_own_reset_is_busy(const struct pci_device *pdev);
+bool pci_own_reset_is_marked(const struct pci_device *pdev);
+void pci_own_reset_finish(struct pci_device *pdev);
+
 // Offset of the first capability with this id, or 0.
 unsigned int pci_find_capability(pci_sbdf_t sbdf, uint8_t id);
 unsigned int pci_find_extended_capability(pci_sbdf_t sbdf, uint16_t id);

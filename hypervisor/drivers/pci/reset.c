@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Brings a function back to the state of power-on, between two owners. Methods are tried from the
 // gentlest on: function level reset, its conventional counterpart (AF), a turn through the power
-// state D3, its slot's power, its secondary bus. Believed is only what is seen: before each try a
-// mark is set in the command register, and a method that leaves the mark there has done nothing.
+// state D3, its slot's power, its secondary bus, a register of its own (reset_own.c). Believed is
+// only what is seen: before each try a mark is set, in the command register or in one of its own,
+// and a method that leaves the mark there has done nothing.
 // A try is a sequence of steps with times to wait between them; the state is in pci_device.reset,
 // under pci_device.lock, so that the caller makes way meanwhile. Every wait has a limit.
 #include <bulkhead/console.h>
@@ -46,11 +47,14 @@ enum stage { RESET_IDLE, RESET_DRAIN, RESET_HOLD, RESET_SETTLE, RESET_CHECK };
 
 struct method {
     const char *name;
-    const char *(*obstacle)(const struct pci_device *pdev); // NULL: it can be tried
-    void (*begin)(const struct pci_device *pdev);
+    // These say why not; NULL: it can be tried, it has begun, it has ended.
+    const char *(*obstacle)(const struct pci_device *pdev);
+    const char *(*begin)(struct pci_device *pdev);
     ns_t hold;
-    void (*end)(const struct pci_device *pdev); // NULL: nothing to take back
+    const char *(*end)(struct pci_device *pdev);
     ns_t settle;
+    bool (*is_busy)(const struct pci_device *pdev); // after the reset
+    bool (*is_marked)(const struct pci_device *pdev);
 };
 
 static const char *flr_obstacle(const struct pci_device *pdev)
@@ -58,11 +62,12 @@ static const char *flr_obstacle(const struct pci_device *pdev)
     return pdev->pcie && pdev->has_flr ? NULL : "not offered";
 }
 
-static void flr_begin(const struct pci_device *pdev)
+static const char *flr_begin(struct pci_device *pdev)
 {
     unsigned int control = pdev->pcie + PCIE_DEVICE_CONTROL;
 
     pci_config_write(pdev->sbdf, control, 2, pci_read16(pdev->sbdf, control) | PCIE_DEVICE_RESET);
+    return NULL;
 }
 
 static const char *af_obstacle(const struct pci_device *pdev)
@@ -72,9 +77,10 @@ static const char *af_obstacle(const struct pci_device *pdev)
                : "not offered";
 }
 
-static void af_begin(const struct pci_device *pdev)
+static const char *af_begin(struct pci_device *pdev)
 {
     pci_config_write(pdev->sbdf, pdev->af + AF_CONTROL, 1, AF_RESET);
+    return NULL;
 }
 
 static const char *pm_obstacle(const struct pci_device *pdev)
@@ -95,14 +101,16 @@ static void set_power_state(const struct pci_device *pdev, uint16_t state)
     pci_config_write(pdev->sbdf, pdev->pm + PM_CONTROL, 2, control);
 }
 
-static void pm_begin(const struct pci_device *pdev)
+static const char *pm_begin(struct pci_device *pdev)
 {
     set_power_state(pdev, PM_STATE_D3);
+    return NULL;
 }
 
-static void pm_end(const struct pci_device *pdev)
+static const char *pm_end(struct pci_device *pdev)
 {
     set_power_state(pdev, 0);
+    return NULL;
 }
 
 // What resets a whole bus must not hit a function that somebody uses, nor bridges, which would lose
@@ -152,38 +160,66 @@ static const char *slot_obstacle(const struct pci_device *pdev)
     return NULL;
 }
 
-static void slot_begin(const struct pci_device *pdev)
+static const char *slot_begin(struct pci_device *pdev)
 {
     const struct pci_device *port = pci_parent(pdev);
 
     change16(port->sbdf, port->pcie + PCIE_SLOT_CONTROL, PCIE_SLOT_POWER_OFF, true);
+    return NULL;
 }
 
-static void slot_end(const struct pci_device *pdev)
+static const char *slot_end(struct pci_device *pdev)
 {
     const struct pci_device *port = pci_parent(pdev);
 
     change16(port->sbdf, port->pcie + PCIE_SLOT_CONTROL, PCIE_SLOT_POWER_OFF, false);
+    return NULL;
 }
 
-static void bus_begin(const struct pci_device *pdev)
+static const char *bus_begin(struct pci_device *pdev)
 {
     change16(pci_parent(pdev)->sbdf, BRIDGE_CONTROL, BRIDGE_CONTROL_RESET, true);
+    return NULL;
 }
 
-static void bus_end(const struct pci_device *pdev)
+static const char *bus_end(struct pci_device *pdev)
 {
     change16(pci_parent(pdev)->sbdf, BRIDGE_CONTROL, BRIDGE_CONTROL_RESET, false);
+    return NULL;
 }
 
-// Times of the PCI Express Base Specification, 6.6 and 6.7.3, and the PCI Bus Power Management
-// Interface Specification, 5.6.1.
+static const char *nothing_to_end(struct pci_device *pdev)
+{
+    (void)pdev;
+    return NULL;
+}
+
+static bool never_busy(const struct pci_device *pdev)
+{
+    (void)pdev;
+    return false;
+}
+
+static bool command_is_marked(const struct pci_device *pdev)
+{
+    return pci_read16(pdev->sbdf, PCI_COMMAND) & QUIET;
+}
+
+// Times of the PCI Express Base Specification, 6.6 and 6.7.3, of the PCI Bus Power Management
+// Interface Specification, 5.6.1, and of those named in reset_own.c.
 static const struct method methods[] = {
-    {"FLR", flr_obstacle, flr_begin, 0, NULL, 100 * MILLISECOND},
-    {"AF", af_obstacle, af_begin, 0, NULL, 100 * MILLISECOND},
-    {"PM", pm_obstacle, pm_begin, 10 * MILLISECOND, pm_end, 10 * MILLISECOND},
-    {"slot", slot_obstacle, slot_begin, 1000 * MILLISECOND, slot_end, 300 * MILLISECOND},
-    {"bus", bus_obstacle, bus_begin, 2 * MILLISECOND, bus_end, 100 * MILLISECOND},
+    {"FLR", flr_obstacle, flr_begin, 0, nothing_to_end, 100 * MILLISECOND, never_busy,
+     command_is_marked},
+    {"AF", af_obstacle, af_begin, 0, nothing_to_end, 100 * MILLISECOND, never_busy,
+     command_is_marked},
+    {"PM", pm_obstacle, pm_begin, 10 * MILLISECOND, pm_end, 10 * MILLISECOND, never_busy,
+     command_is_marked},
+    {"slot", slot_obstacle, slot_begin, 1000 * MILLISECOND, slot_end, 300 * MILLISECOND, never_busy,
+     command_is_marked},
+    {"bus", bus_obstacle, bus_begin, 2 * MILLISECOND, bus_end, 100 * MILLISECOND, never_busy,
+     command_is_marked},
+    {"own", pci_own_reset_obstacle, pci_own_reset_begin, 32 * MILLISECOND, pci_own_reset_end,
+     10 * MILLISECOND, pci_own_reset_is_busy, pci_own_reset_is_marked},
 };
 
 static bool transactions_pending(const struct pci_device *pdev)
@@ -252,6 +288,7 @@ static int next_method(struct pci_device *pdev)
 
 static int method_failed(struct pci_device *pdev, const char *why)
 {
+    pci_own_reset_finish(pdev);
     note(pdev, why);
     pdev->reset.method++;
     return next_method(pdev);
@@ -263,19 +300,22 @@ static void enter(struct pci_reset *r, enum stage stage, ns_t wait)
     r->until = now() + wait;
 }
 
-// The function answers, has lost the mark, and has nothing under way.
+// The function answers, is ready, has lost the mark, and has nothing under way.
 static int check(struct pci_device *pdev)
 {
     struct pci_reset *r = &pdev->reset;
+    const struct method *m = &methods[r->method];
     uint32_t identity = pci_read32(pdev->sbdf, PCI_VENDOR_ID);
     bool present = identity == (pdev->vendor | (uint32_t)pdev->device << 16);
+    bool ready = present && !m->is_busy(pdev);
 
-    if (present && pci_read16(pdev->sbdf, PCI_COMMAND) & QUIET) {
+    if (ready && m->is_marked(pdev)) {
         return method_failed(pdev, "had no effect");
     }
-    if (present && !transactions_pending(pdev)) {
+    if (ready && !transactions_pending(pdev)) {
         log_info("PCI: " PCI_FORMAT " was reset (%s%s%s: done)", PCI_ARGUMENTS(pdev->sbdf),
-                 r->tried, r->tried[0] ? "; " : "", methods[r->method].name);
+                 r->tried, r->tried[0] ? "; " : "", m->name);
+        pci_own_reset_finish(pdev);
         pci_quiesce(pdev);
         r->stage = RESET_IDLE;
         pdev->used = false;
@@ -284,13 +324,16 @@ static int check(struct pci_device *pdev)
     if (now() <= r->until) {
         return -XEN_ERESTART;
     }
-    return method_failed(pdev, present ? "transactions do not end" : "no answer afterwards");
+    return method_failed(pdev, ready     ? "transactions do not end"
+                               : present ? "it does not end"
+                                         : "no answer afterwards");
 }
 
 static int step(struct pci_device *pdev)
 {
     struct pci_reset *r = &pdev->reset;
     const struct method *m = &methods[r->method];
+    const char *failure;
 
     switch ((enum stage)r->stage) {
     case RESET_IDLE:
@@ -303,15 +346,19 @@ static int step(struct pci_device *pdev)
         if (!(pci_read16(pdev->sbdf, PCI_COMMAND) & QUIET)) {
             return method_failed(pdev, "its effect could not be seen");
         }
-        m->begin(pdev);
+        failure = m->begin(pdev);
+        if (failure) {
+            return method_failed(pdev, failure);
+        }
         enter(r, RESET_HOLD, m->hold);
         return -XEN_ERESTART;
     case RESET_HOLD:
         if (now() <= r->until) {
             return -XEN_ERESTART;
         }
-        if (m->end) {
-            m->end(pdev);
+        failure = m->end(pdev);
+        if (failure) {
+            return method_failed(pdev, failure);
         }
         enter(r, RESET_SETTLE, m->settle);
         return -XEN_ERESTART;

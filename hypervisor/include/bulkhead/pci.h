@@ -65,7 +65,8 @@ struct pci_bar {
 struct pci_reset {
     uint8_t stage, method;
     ns_t until;
-    char tried[256];
+    char tried[384];
+    void *registers; // the function's, while its own reset is tried
 };
 
 struct pci_device {

@@ -161,6 +161,12 @@ void *hv_ioremap(maddr_t pa, size_t size)
                : NULL;
 }
 
+void hv_iounmap(void *p, size_t size)
+{
+    (void)p;
+    (void)size;
+}
+
 const void *acpi_find_table(const char signature[4], unsigned int index, size_t *length)
 {
     *length = fake_table_length;

@@ -62,7 +62,7 @@ static void add_port(void)
 
 static struct fake_function *add_function(unsigned int number)
 {
-    struct fake_function *f = fake_add(7, 0, number, 0x10d38086, 0x020000);
+    struct fake_function *f = fake_add(7, 0, number, 0x15218086, 0x020000);
 
     fake_put(f, PCI_HEADER_TYPE, 1, PCI_HEADER_MULTI);
     fake_bar(f, 0, 0xe1000000 + number * 0x10000, 0x10000, false);
@@ -221,7 +221,8 @@ static void test_nothing_works(void **state)
     assert_int_equal(reset(pdev), -XEN_EIO);
     assert_string_equal(pdev->reset.tried,
                         "FLR: had no effect; AF: not offered; PM: had no effect; slot: its slot's "
-                        "power cannot be switched; bus: had no effect");
+                        "power cannot be switched; bus: had no effect; own: none is known for "
+                        "its kind");
     // On a root bus there is even less.
     pdev = pci_device_find(DISK);
     pdev->used = true;

@@ -53,8 +53,9 @@ static struct error *write_device(struct store *store, const struct device *devi
         memory_format("/local/domain/%u/device/%s/%u", device->domid, device->type, device->devid);
     char *private_path =
         memory_format("/libxl/%u/device/%s/%u", device->domid, device->type, device->devid);
-    struct store_access frontend = {(int)device->domid, (int)device->backend};
-    struct store_access backend = {(int)device->backend, (int)device->domid};
+    struct store_access frontend = {.owner = (int)device->domid, .reader = (int)device->backend};
+    struct store_access shared = {frontend.owner, frontend.reader, .writer = true};
+    struct store_access backend = {.owner = (int)device->backend, .reader = (int)device->domid};
     struct error *error = store_write(store, frontend_path, "%s/frontend", private_path);
 
     // The toolstacks' own record comes first: it is what destruction goes by.
@@ -68,6 +69,9 @@ static struct error *write_device(struct store *store, const struct device *devi
         error = store_write_for(store, frontend, "", "%s", frontend_path);
     if (!error)
         error = write_nodes(store, frontend_path, device->frontend, device->frontend_count);
+    if (!error && device->shared.key)
+        error = store_write_for(store, shared, device->shared.value, "%s/%s", frontend_path,
+                                device->shared.key);
     if (!error)
         error = store_write_for(store, backend, "", "%s", backend_path);
     if (!error)

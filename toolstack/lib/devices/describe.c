@@ -131,7 +131,8 @@ struct error *device_from_nic(struct toolstack *toolstack, unsigned int domid,
     mac_format(nic->mac, mac);
     add_common(device, memory_format("%u", nic->devid), "handle");
     add_frontend(device, "mac", copy(mac));
-    add_frontend(device, "mtu", memory_format("%u", nic->mtu ? nic->mtu : 1500));
+    // Scripts write what the bridge has.
+    device->shared = (struct device_node){"mtu", memory_format("%u", nic->mtu ? nic->mtu : 1500)};
     add_frontend(device, "trusted", copy("1"));
     add_backend(device, "mac", copy(mac));
     add_optional(device, "bridge", nic->bridge ? nic->bridge : "xenbr0");
@@ -161,6 +162,7 @@ void device_free(struct device *device)
         free(device->frontend[i].value);
     for (size_t i = 0; i < device->backend_count; i++)
         free(device->backend_nodes[i].value);
+    free(device->shared.value);
     free(device->label);
     free(device->target);
     free(device->script);

@@ -27,6 +27,7 @@ struct device {
     char *script; // with its path
     struct device_node frontend[DEVICE_NODES_MAX];
     struct device_node backend_nodes[DEVICE_NODES_MAX];
+    struct device_node shared; // the frontend's, which the backend writes, too; without key: none
     size_t frontend_count;
     size_t backend_count;
 };

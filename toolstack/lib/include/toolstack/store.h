@@ -36,10 +36,12 @@ struct error *store_remove(struct store *store, const char *format, ...)
 // The same, and the node above it goes, too, when it is empty then.
 struct error *store_remove_with_parent(struct store *store, const char *path) MUST_CHECK;
 
-// Who may do what with a node: owner may do everything, reader may read (no one else when -1).
+// Who may do what with a node: owner may do everything, reader may read (no one else when -1), and
+// write if it is a writer, too.
 struct store_access {
     int owner;
     int reader;
+    bool writer; // the reader
 };
 
 // Writes a node and sets who may use it.
