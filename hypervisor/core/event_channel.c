@@ -3,7 +3,8 @@
 //
 // See event_internal.h for data and locking. An interdomain channel holds no reference on its peer:
 // the peer's destruction closes its end first, which leaves this one unbound for the same domid,
-// ready to be bound again by a successor. Closing takes both domains' event locks, lower domid
+// ready to be bound again by a successor; then both ends get an event, because each may have missed
+// one. Closing takes both domains' event locks, lower domid
 // first, so it finds out who the peer is, takes the locks, and looks again.
 // Errors: a port is taken for a binding only after everything else has been checked.
 
@@ -201,6 +202,11 @@ int event_bind_interdomain(struct domain *d, struct domain *remote, evtchn_port_
         take(d, ch, EVENT_INTERDOMAIN, 0);
         // The other end may have sent while it was unbound.
         event_deliver(d, ch);
+        // And whoever had this end before may have died between its work and its event.
+        if (rch->orphaned) {
+            rch->orphaned = 0;
+            event_deliver(remote, rch);
+        }
         unlock_channels(ch, rch);
     }
     unlock_events(d, remote);
@@ -352,6 +358,7 @@ static void release(struct domain *d, struct event_channel *ch)
         }
     }
     ch->state = EVENT_FREE;
+    ch->orphaned = 0;
     ch->peer = NULL;
     __atomic_store_n(&ch->vcpu, 0, __ATOMIC_RELAXED);
     d->events.search_from = MIN(d->events.search_from, ch->port);
@@ -373,6 +380,7 @@ int event_close(struct domain *d, evtchn_port_t port, bool by_guest)
         rch = event_channel_at(peer, ch->peer_port);
         lock_channels(d, ch, peer, rch);
         rch->state = EVENT_UNBOUND;
+        rch->orphaned = 1;
         rch->peer = NULL;
         rch->remote = d->id;
         release(d, ch);

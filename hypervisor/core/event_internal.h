@@ -35,7 +35,8 @@ struct event_channel {
     };
     evtchn_port_t port;
     uint16_t vcpu; // whom to notify
-    uint8_t state; // enum event_state
+    uint8_t state : 7;    // enum event_state
+    uint8_t orphaned : 1; // unbound because the other end was closed or died
     uint8_t priority;
     uint8_t consumer;    // 0: the guest; else event_consumers[consumer - 1]
     uint8_t parked;      // FIFO: became pending while its event word did not exist

@@ -7,6 +7,7 @@
 #include <toolstack/create.h>
 #include <toolstack/device.h>
 #include <toolstack/host.h>
+#include <toolstack/loop.h>
 #include <toolstack/memory.h>
 
 #include "builder/build.h"
@@ -26,6 +27,8 @@
 #endif
 #define MARK_PREFIX "creating-"
 #define CONSOLE_LIMIT "1048576"
+
+enum { DOMID_MILLISECONDS = 30000 };
 
 struct creation {
     struct toolstack *toolstack;
@@ -131,6 +134,37 @@ static struct error *check_free(struct creation *creation)
         taken |= !memcmp(list[i].handle, config->uuid, sizeof(config->uuid));
     free(list);
     return taken ? error_new(ERROR_NAME_TAKEN, "another domain has the same UUID") : NULL;
+}
+
+// Waits until the id that the configuration asks for is free: a domain that is being taken apart
+// keeps its own until the last of it has gone.
+static struct error *wait_for_domid(struct creation *creation)
+{
+    unsigned int domid = (unsigned int)creation->config->domid;
+    int64_t deadline = loop_now() + DOMID_MILLISECONDS;
+    const struct timespec pause = {.tv_nsec = 50000000};
+    domain_info info;
+
+    while (domid) {
+        struct error *gone = domain_get_info(creation->toolstack, domid, &info);
+
+        if (gone) {
+            error_ignore(gone);
+            return NULL;
+        }
+        if (!(info.flags & XEN_DOMINF_dying))
+            return error_advice(error_new(ERROR_NAME_TAKEN, "domain id %u is in use", domid),
+                                "Choose another domid, or end that domain first.");
+        if (loop_now() >= deadline)
+            return error_advice(
+                error_new(ERROR_TIMEOUT,
+                          "domain %u has ended but is not gone after %d seconds: somebody still "
+                          "uses its memory",
+                          domid, DOMID_MILLISECONDS / 1000),
+                "xl list shows it; a backend or device model that has it mapped must let go.");
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
 }
 
 static struct error *check_memory(struct creation *creation)
@@ -335,6 +369,7 @@ static struct error *create(struct creation *creation)
     clear_marks(toolstack);
     creation->own = device_own_domain(toolstack);
     TRY(set_mark(creation));
+    TRY(wait_for_domid(creation));
     TRY(check_memory(creation));
     TRY(make_named(creation));
     TRY(build_fill(toolstack, creation->config, &creation->image, creation->domid, creation->own,
@@ -342,6 +377,9 @@ static struct error *create(struct creation *creation)
     TRY(store_transaction(toolstack->store, write_rings, creation));
     TRY(store_introduce(toolstack->store, creation->domid, STORE_FRAME, creation->ports.store));
     TRY(attach_devices(creation));
+    // What an earlier domain of this id served to others is served by this one.
+    if (creation->config->domid)
+        TRY(devices_announce(toolstack, creation->domid));
     return domain_config_save(creation->config);
 }
 

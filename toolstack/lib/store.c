@@ -121,20 +121,46 @@ struct error *store_remove_with_parent(struct store *store, const char *path)
     return error;
 }
 
-struct error *store_write_for(struct store *store, struct store_access access, const char *value,
-                              const char *format, ...)
+static bool set_access(struct store *store, struct store_access access, const char *path)
 {
-    MAKE_PATH(path, format);
     struct xs_permissions permissions[2] = {
         {.id = (unsigned int)access.owner, .perms = XS_PERM_NONE},
         {.id = (unsigned int)access.reader,
          .perms = access.writer ? XS_PERM_READ | XS_PERM_WRITE : XS_PERM_READ},
     };
+
+    return xs_set_permissions(store->handle, store->transaction, path, permissions,
+                              access.reader < 0 ? 1 : 2);
+}
+
+struct error *store_write_for(struct store *store, struct store_access access, const char *value,
+                              const char *format, ...)
+{
+    MAKE_PATH(path, format);
     bool done = xs_write(store->handle, store->transaction, path, value, strlen(value)) &&
-                xs_set_permissions(store->handle, store->transaction, path, permissions,
-                                   access.reader < 0 ? 1 : 2);
+                set_access(store, access, path);
 
     return finish(done, "write", path);
+}
+
+struct error *store_set_access_below(struct store *store, struct store_access access,
+                                     const char *path)
+{
+    if (!set_access(store, access, path) && errno != ENOENT)
+        return finish(false, "set who may use", memory_copy_text(path));
+    size_t count;
+    char **names = store_list(store, &count, "%s", path);
+    struct error *error = NULL;
+
+    // xenstored bounds how many nodes a domain has and how deep they lie.
+    for (size_t i = 0; i < count && !error; i++) {
+        char *child = memory_format("%s/%s", path, names[i]);
+
+        error = store_set_access_below(store, access, child);
+        free(child);
+    }
+    free(names);
+    return error;
 }
 
 struct error *store_transaction(struct store *store, store_body *body, void *context)

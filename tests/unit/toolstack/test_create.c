@@ -269,6 +269,89 @@ static void a_backend_that_is_not_there_is_named(void **state)
     toolstack_close(&toolstack);
 }
 
+static void read_driver_domain(struct domain_config *domain, const char *name)
+{
+    struct config config = {0};
+    char text[256];
+
+    write_kernel();
+    snprintf(text, sizeof(text),
+             "type='pvh'; name='%s'; kernel='" KERNEL_PATH "'; memory=4; domid=3", name);
+    assert_works(config_add_text(&config, "test", text, strlen(text)));
+    assert_works(domain_config_read(&config, domain));
+    config_free(&config);
+}
+
+static void a_domain_gets_the_id_it_asks_for(void **state)
+{
+    struct domain_config config;
+    struct domain_config second;
+    struct toolstack toolstack = {0};
+    unsigned int domid;
+
+    (void)state;
+    fake_reset();
+    read_driver_domain(&config, "storage");
+    read_driver_domain(&second, "other");
+    // Its predecessor goes while it is waited for.
+    fake_dying_domain(3, 2);
+    assert_works(domain_create(&toolstack, &config, &domid));
+    assert_int_equal(domid, 3);
+    assert_fails(domain_create(&toolstack, &second, &domid), ERROR_NAME_TAKEN,
+                 "domain id 3 is in use");
+    assert_string_equal(fake_value("/local/domain/3/name"), "storage");
+    assert_works(domain_destroy(&toolstack, 3));
+    domain_config_free(&config);
+    domain_config_free(&second);
+    toolstack_close(&toolstack);
+}
+
+#define FRONTEND "/local/domain/1/device/vbd/51712"
+#define BACKEND "/local/domain/3/backend/vbd/1/51712"
+#define RECORD "/libxl/1/device/vbd/51712"
+
+static void a_successor_serves_the_same_clients(void **state)
+{
+    struct domain_config config;
+    struct domain_config guest;
+    struct toolstack toolstack = {0};
+    unsigned int domid;
+
+    (void)state;
+    fake_reset();
+    read_configuration(&guest);
+    guest.disk_count = 0; // the other interface stays as it is
+    assert_works(domain_create(&toolstack, &guest, &domid));
+    assert_int_equal(domid, 1);
+    fake_store_set("/local/domain/0/backend/vif/1/0/state", "4");
+    fake_store_set(RECORD "/frontend", FRONTEND);
+    fake_store_set(RECORD "/backend", BACKEND);
+    fake_store_set(RECORD "/params", "/dev/vda");
+    fake_store_set(RECORD "/state", "1");
+    fake_store_set(FRONTEND "/state", "4");
+    fake_store_set(FRONTEND "/queue-0/ring-ref", "8");
+    read_driver_domain(&config, "storage");
+    assert_works(domain_create(&toolstack, &config, &domid));
+    assert_string_equal(fake_value(BACKEND "/params"), "/dev/vda");
+    assert_string_equal(fake_value(BACKEND "/frontend"), FRONTEND);
+    assert_string_equal(fake_value(BACKEND "/state"), "1");
+    assert_null(fake_value(BACKEND "/backend"));
+    assert_int_equal(fake_reader(BACKEND), 1);
+    assert_string_equal(fake_value(FRONTEND "/state"), "4");
+    assert_int_equal(fake_reader(FRONTEND "/state"), 3);
+    assert_int_equal(fake_reader(FRONTEND "/queue-0/ring-ref"), 3);
+    assert_string_equal(fake_value("/local/domain/0/backend/vif/1/0/state"), "4");
+    // Its end takes nothing of the client's but what it served.
+    assert_works(domain_destroy(&toolstack, 3));
+    assert_null(fake_value(BACKEND));
+    assert_string_equal(fake_value(RECORD "/backend"), BACKEND);
+    assert_string_equal(fake_value(FRONTEND "/state"), "4");
+    guest.disk_count = 1;
+    domain_config_free(&config);
+    domain_config_free(&guest);
+    toolstack_close(&toolstack);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +361,8 @@ int main(void)
         cmocka_unit_test(clears_away_what_was_abandoned),
         cmocka_unit_test(a_failing_script_ends_the_creation),
         cmocka_unit_test(a_backend_that_is_not_there_is_named),
+        cmocka_unit_test(a_domain_gets_the_id_it_asks_for),
+        cmocka_unit_test(a_successor_serves_the_same_clients),
     };
 
     return cmocka_run_group_tests_name("create", tests, NULL, NULL);

@@ -57,6 +57,7 @@ static struct error *create_domain(struct toolstack *toolstack, const struct dom
     uint32_t version = physical.capabilities & XEN_SYSCTL_PHYSCAP_gnttab_v2 ? 2 : 1;
     struct xen_domctl operation = {
         .cmd = XEN_DOMCTL_createdomain,
+        .domain = (domid_t)config->domid,
         .u.createdomain =
             {
                 .flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap |

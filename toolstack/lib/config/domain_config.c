@@ -154,6 +154,7 @@ static struct error *read_limits(struct config *config, struct domain_config *re
     TRY(read_affinity(config, "cpus_soft", &result->cpus_soft));
     TRY(config_number(config, "cpu_weight", 1, 65535, &result->weight));
     TRY(config_number(config, "cap", 0, 65535, &result->cap));
+    TRY(config_number(config, "domid", 1, DOMAIN_ID_MAX, &result->domid));
     TRY(config_boolean(config, "nomigrate", &result->nomigrate));
     return config_boolean(config, "driver_domain", &result->driver_domain);
 }

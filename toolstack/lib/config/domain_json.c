@@ -77,6 +77,7 @@ static const struct field domain_fields[] = {
     FIELD(domain_config, maptrack_frames, FIELD_NUMBER, 65536),
     FIELD(domain_config, grant_version, FIELD_NUMBER, 2),
     FIELD(domain_config, event_channels, FIELD_NUMBER, 131071),
+    FIELD(domain_config, domid, FIELD_NUMBER, DOMAIN_ID_MAX),
     FIELD(domain_config, driver_domain, FIELD_FLAG, 0),
     FIELD(domain_config, nomigrate, FIELD_FLAG, 0),
     FIELD(domain_config, on_poweroff, FIELD_ACTION, 0),

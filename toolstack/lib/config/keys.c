@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The settings that the established configuration format knows (manual page xl.cfg(5) of 4.20), so
+// The settings that the established configuration format knows (manual page xl.cfg(5) of 4.20), and
+// ours (domid), so
 // that a setting that has no effect here is told from a misspelt one.
 #include <toolstack/config.h>
 
@@ -42,6 +43,7 @@ const char *const config_known_keys[] = {"acpi",
                                          "disable_migrate",
                                          "disk",
                                          "dm_restrict",
+                                         "domid",
                                          "driver_domain",
                                          "dtdev",
                                          "event_channels",

@@ -32,7 +32,12 @@ const char *fake_value(const char *path);
 // becomes 6. false: they are dead.
 void fake_backends_answer(bool answer);
 void fake_store_set(const char *path, const char *value);
+// The domain that was last given the right to read a node, or -1.
+int fake_reader(const char *path);
 size_t fake_watches(void);
+
+// A domain that is dying, and gone after it has been looked at so many times.
+void fake_dying_domain(unsigned int domid, unsigned int looks);
 
 // A page of a domain's memory, or NULL where it has none.
 const unsigned char *fake_page(unsigned int domid, unsigned long frame);

@@ -28,6 +28,7 @@ struct fake_domain {
     uint32_t flags;
     uint32_t vcpus;
     uint64_t pages;
+    unsigned int looks_left; // of one that is dying
     unsigned char **frames;
     unsigned char grants[4096];
 };
@@ -55,6 +56,12 @@ void fake_hypervisor_reset(void)
         free_domain(&domains[i]);
     domains[0].used = true;
     domains[0].vcpus = 2;
+}
+
+void fake_dying_domain(unsigned int domid, unsigned int looks)
+{
+    domains[domid] =
+        (struct fake_domain){.used = true, .flags = XEN_DOMINF_dying, .looks_left = looks};
 }
 
 size_t fake_domains(void)
@@ -100,7 +107,11 @@ static void describe(size_t domid, struct xen_domctl_getdomaininfo *info)
 
 static int create(struct xen_domctl *operation)
 {
-    for (size_t i = 1; i < DOMAINS; i++) {
+    bool chosen = operation->domain > 0 && operation->domain < DOMAINS;
+
+    if (chosen && domains[operation->domain].used)
+        return -EEXIST;
+    for (size_t i = chosen ? operation->domain : 1; i < DOMAINS; i++) {
         if (domains[i].used)
             continue;
         domains[i].used = true;
@@ -142,6 +153,8 @@ static int domctl(struct xen_domctl *operation)
         return 0;
     case XEN_DOMCTL_getdomaininfo:
         describe(operation->domain, &operation->u.getdomaininfo);
+        if (domain->looks_left && --domain->looks_left == 0)
+            free_domain(domain);
         return 0;
     case XEN_DOMCTL_pausedomain:
         domain->flags |= XEN_DOMINF_paused;

@@ -18,6 +18,7 @@ enum { NODES = 1024, WATCHES = 64, EVENTS = 1024 };
 struct node {
     char *path;
     char *value;
+    int reader;
 };
 
 struct tree {
@@ -63,7 +64,7 @@ static void fire(const char *path)
     for (size_t i = 0; i < WATCHES; i++) {
         if (!watches[i].path || !is_below(path, watches[i].path) || event_count == EVENTS)
             continue;
-        events[event_count++] = (struct node){strdup(path), strdup(watches[i].value)};
+        events[event_count++] = (struct node){strdup(path), strdup(watches[i].value), -1};
         if (write(wake[1], "x", 1) != 1)
             abort();
     }
@@ -86,7 +87,7 @@ void fake_store_set(const char *path, const char *value)
         if (store.count == NODES)
             abort();
         node = &store.nodes[store.count++];
-        *node = (struct node){strdup(path), NULL};
+        *node = (struct node){strdup(path), NULL, -1};
     }
     free(node->value);
     node->value = strdup(value);
@@ -139,6 +140,13 @@ const char *fake_value(const char *path)
     const struct node *node = find(path);
 
     return node ? node->value : NULL;
+}
+
+int fake_reader(const char *path)
+{
+    const struct node *node = find(path);
+
+    return node ? node->reader : -1;
 }
 
 size_t fake_watches(void)
@@ -229,12 +237,15 @@ bool xs_write(struct xs_handle *handle, xs_transaction_t transaction, const char
 bool xs_set_permissions(struct xs_handle *handle, xs_transaction_t transaction, const char *path,
                         struct xs_permissions *permissions, unsigned int count)
 {
+    struct node *node = find(path);
+
     (void)handle;
     (void)transaction;
-    (void)permissions;
-    (void)count;
     errno = ENOENT;
-    return find(path) && !fails();
+    if (!node || fails())
+        return false;
+    node->reader = count > 1 ? (int)permissions[1].id : -1;
+    return true;
 }
 
 // Removal always works: undoing relies on it.
@@ -263,7 +274,8 @@ xs_transaction_t xs_transaction_start(struct xs_handle *handle)
         abort();
     in_transaction = true;
     for (size_t i = 0; i < store.count; i++)
-        before.nodes[i] = (struct node){strdup(store.nodes[i].path), strdup(store.nodes[i].value)};
+        before.nodes[i] = (struct node){strdup(store.nodes[i].path), strdup(store.nodes[i].value),
+                                        store.nodes[i].reader};
     before.count = store.count;
     return 1;
 }
@@ -310,7 +322,7 @@ bool xs_watch(struct xs_handle *handle, const char *path, const char *token)
     for (size_t i = 0; i < WATCHES; i++) {
         if (watches[i].path)
             continue;
-        watches[i] = (struct node){strdup(path), strdup(token)};
+        watches[i] = (struct node){strdup(path), strdup(token), -1};
         fire(path);
         return true;
     }

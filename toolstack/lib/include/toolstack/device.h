@@ -67,6 +67,16 @@ void device_list_free(struct device_entry *entries, size_t count);
 struct error *devices_detach(struct toolstack *toolstack, const struct device_entry *entries,
                              size_t count, bool force) MUST_CHECK;
 
+// Describes the devices of living domains to the successor of the domain that served them and is
+// gone: the backends' nodes anew, by the toolstack's own record, and the right to read what the
+// frontends have written. The frontends' nodes stay as they are, so a frontend does not notice.
+// Does not wait for the backends.
+struct error *devices_announce(struct toolstack *toolstack, unsigned int backend) MUST_CHECK;
+
+// The devices that a domain serves to others; device_list_free frees them.
+struct error *device_list_served(struct toolstack *toolstack, unsigned int backend,
+                                 struct device_entry **entries, size_t *count) MUST_CHECK;
+
 // The domain that this program runs in.
 unsigned int device_own_domain(struct toolstack *toolstack);
 

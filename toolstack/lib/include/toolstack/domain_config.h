@@ -66,6 +66,7 @@ struct domain_config {
     uint64_t maptrack_frames;
     uint64_t grant_version;
     uint64_t event_channels;
+    uint64_t domid; // the id that it is to have; 0: any
     bool driver_domain;
     bool nomigrate;
     enum end_action on_poweroff;

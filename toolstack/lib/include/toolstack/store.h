@@ -48,6 +48,11 @@ struct store_access {
 struct error *store_write_for(struct store *store, struct store_access access, const char *value,
                               const char *format, ...) PRINTF_LIKE(4, 5) MUST_CHECK;
 
+// Sets who may use a node that is there, and everything below it; nodes that vanish meanwhile are
+// left out.
+struct error *store_set_access_below(struct store *store, struct store_access access,
+                                     const char *path) MUST_CHECK;
+
 // Runs body in a transaction, again when another client has interfered (EAGAIN). What body has
 // written is dropped when it returns an error.
 typedef struct error *store_body(struct store *store, void *context);
