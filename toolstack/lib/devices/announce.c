@@ -47,8 +47,10 @@ struct error *device_list_served(struct toolstack *toolstack, unsigned int backe
 static struct error *announce(struct store *store, void *context)
 {
     const struct device_entry *entry = context;
-    struct store_access frontend = {(int)entry->domid, (int)entry->backend};
-    struct store_access backend = {(int)entry->backend, (int)entry->domid};
+    struct store_access frontend = {.owner = (int)entry->domid, .reader = (int)entry->backend};
+    struct store_access backend = {.owner = (int)entry->backend, .reader = (int)entry->domid};
+    struct store_access shared = {frontend.owner, frontend.reader, .writer = true};
+    char *mtu = memory_format("%s/mtu", entry->frontend_path);
     size_t count;
     char **keys = store_list(store, &count, "%s", entry->private_path);
     struct error *error = store_remove(store, "%s", entry->backend_path);
@@ -66,6 +68,10 @@ static struct error *announce(struct store *store, void *context)
     free(keys);
     if (!error)
         error = store_set_access_below(store, frontend, entry->frontend_path);
+    // The one node of an interface that its backend's script writes.
+    if (!error)
+        error = store_set_access_below(store, shared, mtu);
+    free(mtu);
     return error;
 }
 
