@@ -13,6 +13,7 @@ Usage: ./build.sh COMMAND
   deps                      install the Debian packages that the other commands need
   hypervisor                build out/x86_64/bulkhead
   toolstack                 build the tree out/x86_64/toolstack
+  driverdomains             build out/x86_64/driverdomains/NAME, images of driver domains
   run [--batch] [OPTION...] boot it in QEMU with Debian 13 as domain 0 and show it at work
   test                      run all tests, then print one line of totals
   test unit|lint            run one group of tests
@@ -40,12 +41,18 @@ build_toolstack() {
     make -j2 -C toolstack
 }
 
+build_driverdomains() {
+    build_toolstack
+    make -C driverdomains
+}
+
 command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
 deps) scripts/deps ;;
 hypervisor) build_hypervisor ;;
 toolstack) build_toolstack ;;
+driverdomains) build_driverdomains ;;
 run)
     build_hypervisor
     exec tests/rig/demo "$@"

@@ -13,8 +13,8 @@ import shutil
 import subprocess
 import sys
 
+import archive
 import boot_time
-import initramfs
 import machine
 import report
 
@@ -43,13 +43,14 @@ def guest(name, kernel, memory, **settings):
 def make_initramfs(section, programs, texts):
     """Domain 0's initramfs with the microguests and texts (by name); returns the file's path."""
     output = os.path.join(report.OUTPUT, f"{section}.initrd")
-    entries = {"guest": initramfs.directory(), "guest/bench": initramfs.directory()}
+    entries = {}
     for name in programs:
         with open(path(name), "rb") as file:
-            entries[f"guest/bench/{name}"] = initramfs.Entry(0o100755, file.read())
+            entries[f"guest/bench/{name}"] = archive.regular(0o755, file.read())
     for name, text in texts.items():
-        entries[f"guest/bench/{name}"] = initramfs.Entry(0o100755, text.encode())
-    initramfs.write_archive(entries, output + ".addition")
+        entries[f"guest/bench/{name}"] = archive.regular(0o755, text.encode())
+    archive.add_parents(entries)
+    archive.write(entries, output + ".addition")
     with open(output, "wb") as whole:
         for part in (os.path.join(machine.IMAGES, "dom0.initrd"), output + ".addition"):
             with open(part, "rb") as source:
