@@ -44,6 +44,20 @@ static bool is_listed(const domain_info *list, size_t count, unsigned int domid)
     return false;
 }
 
+static void try_console(struct daemon *daemon, unsigned int domid)
+{
+    struct console *console = console_make(daemon, domid);
+
+    if (!console) {
+        waiting_begin(daemon, domid);
+        return;
+    }
+    waiting_end(daemon, domid);
+    daemon->consoles =
+        memory_resized(daemon->consoles, daemon->count + 1, sizeof(*daemon->consoles));
+    daemon->consoles[daemon->count++] = console;
+}
+
 // Makes consoles for new domains and ends those of domains that are gone.
 static void compare_domains(struct daemon *daemon)
 {
@@ -64,19 +78,14 @@ static void compare_domains(struct daemon *daemon)
             daemon->consoles[i] = daemon->consoles[--daemon->count];
         }
     }
-    for (size_t i = 0; i < count; i++) {
-        unsigned int domid = list[i].domain;
-
-        if (domid == daemon->own || list[i].flags & XEN_DOMINF_dying || find_console(daemon, domid))
-            continue;
-        struct console *console = console_make(daemon, domid);
-
-        if (!console)
-            continue;
-        daemon->consoles =
-            memory_resized(daemon->consoles, daemon->count + 1, sizeof(*daemon->consoles));
-        daemon->consoles[daemon->count++] = console;
-    }
+    // From the end, for what ends leaves its place to the last.
+    for (size_t i = daemon->waiting_count; i-- > 0;)
+        if (!is_listed(list, count, daemon->waiting[i]))
+            waiting_end(daemon, daemon->waiting[i]);
+    for (size_t i = 0; i < count; i++)
+        if (list[i].domain != daemon->own && !(list[i].flags & XEN_DOMINF_dying) &&
+            !find_console(daemon, list[i].domain))
+            try_console(daemon, list[i].domain);
     free(list);
 }
 

@@ -52,6 +52,8 @@ struct daemon {
     xengnttab_handle *grants;
     struct console **consoles;
     size_t count;
+    unsigned int *waiting; // domains without a console yet
+    size_t waiting_count;
     unsigned int own;
     struct log hypervisor_log;
     int hypervisor_port; // of VIRQ_CON_RING, -1 when not bound
@@ -72,6 +74,12 @@ void console_work(struct console *console);
 // Milliseconds until the console may be looked at again; -1: when something happens.
 long console_wait(struct console *console, int64_t now);
 void console_reopen_log(struct console *console);
+
+// waiting.c
+
+// Watches the nodes that a domain's console needs, until waiting_end. Both may be repeated.
+void waiting_begin(struct daemon *daemon, unsigned int domid);
+void waiting_end(struct daemon *daemon, unsigned int domid);
 
 // hypervisor.c
 void hypervisor_log_begin(struct daemon *daemon);
