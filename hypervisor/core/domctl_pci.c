@@ -173,7 +173,9 @@ int domctl_get_device_group(struct domain *d, struct xen_domctl *op)
     request->num_sdevs = 0;
     for (struct pci_device *p = pci_device_next(NULL); p && request->num_sdevs < request->max_sdevs;
          p = pci_device_next(p)) {
-        uint32_t sbdf = (uint32_t)p->sbdf.segment << 16 | pci_requester_id(p->sbdf);
+        // Bus, device and function in bits 8 to 23, where tools look for them; no segment, which is
+        // the same throughout a group.
+        uint32_t sbdf = (uint32_t)pci_requester_id(p->sbdf) << 8;
 
         if (p->removed || p == of || !pci_same_group(of, p)) {
             continue;

@@ -471,7 +471,7 @@ static void devices_change_hands(void **state)
     set_xen_guest_handle(op.u.get_device_group.sdev_array, (uint32_t *)BUFFER_ADDRESS);
     assert_int_equal(control_domctl(XEN_DOMCTL_get_device_group, 0, &op), 0);
     assert_int_equal(op.u.get_device_group.num_sdevs, 1);
-    assert_int_equal(*(uint32_t *)control_buffer(), 0x108);
+    assert_int_equal(*(uint32_t *)control_buffer(), 0x10800);
     control_destroy(d->id);
     control_destroy(other->id);
 }
