@@ -18,6 +18,8 @@ Usage: ./build.sh COMMAND
   test                      run all tests, then print one line of totals
   test unit|lint            run one group of tests
   test system [NAME...]     run system scenarios (tests/system), all of ci-scenarios without NAME
+  fuzz [TARGET...] [--minutes N]
+                            fuzz as long as one likes; the unit tests do it for seconds
   bench [OPTION...]         measure in executed instructions, beside the incumbent
   clean                     remove what was built (keeps downloads and the rig's images)
   help                      this text
@@ -60,6 +62,10 @@ run)
 test)
     prepare
     exec scripts/run-tests "$@"
+    ;;
+fuzz)
+    prepare
+    exec scripts/fuzz "$@"
     ;;
 bench)
     build_hypervisor
