@@ -10,3 +10,8 @@ $(OBJ)/generated/make_manual: xl/man/make_manual.c xl/commands.def
 
 $(OBJ)/generated/xl.1: $(OBJ)/generated/make_manual
 	$(Q)$< >$@
+
+# What starts xl devd in a driver domain, and everything with a BSD-style init.
+$(eval $(call install_file,usr/lib/systemd/system/xendriverdomain.service,0644,xl/init/xendriverdomain.service))
+$(eval $(call install_file,etc/init.d/xendriverdomain,0755,xl/init/xendriverdomain))
+$(eval $(call install_file,etc/rc.d/rc.xen,0755,xl/init/rc.xen))
