@@ -138,8 +138,7 @@ static size_t find(const struct domain_config *config, const struct pci_function
 {
     size_t i = 0;
 
-    while (i < config->function_count &&
-           memcmp(&config->functions[i], function, sizeof(*function)) != 0)
+    while (i < config->function_count && !pci_is_same(&config->functions[i], function))
         i++;
     return i;
 }

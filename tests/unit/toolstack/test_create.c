@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <elf.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <toolstack/create.h>
@@ -352,6 +353,58 @@ static void a_successor_serves_the_same_clients(void **state)
     toolstack_close(&toolstack);
 }
 
+// Bytes that are allocated now.
+static size_t allocated(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+    size_t __sanitizer_get_current_allocated_bytes(void);
+
+    return __sanitizer_get_current_allocated_bytes();
+#else
+    return mallinfo2().uordblks;
+#endif
+}
+
+static size_t open_files(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+// One program that makes and ends domains for ever, as the one that restarts a guest does.
+static void does_not_grow(void **state)
+{
+    unsigned int lives = getenv("LIVES") ? (unsigned int)atoi(getenv("LIVES")) : 1000;
+    struct domain_config config;
+    struct toolstack toolstack = {0};
+    size_t bytes = 0;
+    size_t files = 0;
+    unsigned int domid;
+
+    (void)state;
+    fake_reset();
+    read_configuration(&config);
+    for (unsigned int life = 0; life < lives; life++) {
+        assert_works(domain_create(&toolstack, &config, &domid));
+        assert_works(domain_destroy(&toolstack, domid));
+        // By then every buffer that grows has its size.
+        if (life == 9) {
+            bytes = allocated();
+            files = open_files();
+        }
+    }
+    assert_int_equal(allocated(), bytes);
+    assert_int_equal(open_files(), files);
+    assert_int_equal(left_files(), 0);
+    domain_config_free(&config);
+    toolstack_close(&toolstack);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_backend_that_is_not_there_is_named),
         cmocka_unit_test(a_domain_gets_the_id_it_asks_for),
         cmocka_unit_test(a_successor_serves_the_same_clients),
+        cmocka_unit_test(does_not_grow),
     };
 
     return cmocka_run_group_tests_name("create", tests, NULL, NULL);

@@ -39,6 +39,33 @@ static void gives_defaults(void **state)
     domain_config_free(&domain);
 }
 
+// What eight vcpus can have in flight on ten disks and two interfaces; and what is set, stays.
+static void limits_follow_from_what_the_domain_is(void **state)
+{
+    struct domain_config domain = {0};
+
+    (void)state;
+    assert_works(read_text(BASE, &domain));
+    assert_int_equal(domain.grant_frames, 64);
+    assert_int_equal(domain.maptrack_frames, 1024);
+    assert_int_equal(domain.event_channels, 1023);
+    domain_config_free(&domain);
+    assert_works(read_text(BASE "vcpus = 8\nvif = [ '', '' ]\n"
+                                "disk = [ '/a,raw,xvda', '/a,raw,xvdb', '/a,raw,xvdc',\n"
+                                "'/a,raw,xvdd', '/a,raw,xvde', '/a,raw,xvdf', '/a,raw,xvdg',\n"
+                                "'/a,raw,xvdh', '/a,raw,xvdi', '/a,raw,xvdj' ]",
+                           &domain));
+    assert_in_range(domain.grant_frames * 512, 8 * (10 * 32 * 33 + 2 * 512), 100000);
+    domain_config_free(&domain);
+    assert_works(read_text(BASE "driver_domain = 1\nvcpus = 64", &domain));
+    assert_in_range(domain.event_channels, 1024 + 64 * 8, 4096);
+    domain_config_free(&domain);
+    assert_works(read_text(BASE "max_grant_frames = 7\nmax_event_channels = 50", &domain));
+    assert_int_equal(domain.grant_frames, 7);
+    assert_int_equal(domain.event_channels, 50);
+    domain_config_free(&domain);
+}
+
 static void refuses_what_cannot_be(void **state)
 {
     static const struct {
@@ -231,6 +258,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_defaults),
+        cmocka_unit_test(limits_follow_from_what_the_domain_is),
         cmocka_unit_test(refuses_what_cannot_be),
         cmocka_unit_test(reads_disks_in_every_spelling),
         cmocka_unit_test(numbers_disks),

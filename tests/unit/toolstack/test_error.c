@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <toolstack/doctor.h>
+#include <toolstack/memory.h>
 
 static char *printed(struct error *error)
 {
@@ -80,6 +82,36 @@ static void has_the_published_words(void **state)
     assert_string_equal(error_word(ERROR_KERNEL), "kernel-image");
 }
 
+// Counts the lines of the manual that begin a row of a table with the word as code.
+static unsigned int rows_of(const char *word)
+{
+    FILE *manual = fopen(MANUAL, "r");
+    char *row = memory_format("| `%s` |", word);
+    unsigned int count = 0;
+    char line[1024];
+
+    assert_non_null(manual);
+    while (fgets(line, sizeof(line), manual))
+        count += !strncmp(line, row, strlen(row));
+    fclose(manual);
+    free(row);
+    return count;
+}
+
+static void manual_explains_every_code(void **state)
+{
+    static const char *const words[] = {
+#define X(name, word) word,
+        ERROR_CODES(X) FINDING_TOPICS(X)
+#undef X
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (rows_of(words[i]) != 1)
+            fail_msg("%s has %u rows in %s", words[i], rows_of(words[i]), MANUAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -88,6 +120,7 @@ int main(void)
         cmocka_unit_test(explains_numbers_of_either_sign),
         cmocka_unit_test(takes_null_for_no_error),
         cmocka_unit_test(has_the_published_words),
+        cmocka_unit_test(manual_explains_every_code),
     };
 
     return cmocka_run_group_tests_name("error", tests, NULL, NULL);

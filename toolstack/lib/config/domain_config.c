@@ -13,9 +13,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define GRANT_FRAMES 64
 #define MAPTRACK_FRAMES 1024
-#define EVENT_CHANNELS 1023
 #define NAME_MAX_LENGTH 200
 #define MEMORY_LIMIT_MIB (GUEST_MEMORY_MAX >> 20)
 
@@ -141,14 +139,13 @@ static struct error *read_affinity(struct config *config, const char *key, char 
 
 static struct error *read_limits(struct config *config, struct domain_config *result)
 {
-    result->grant_frames = GRANT_FRAMES;
     result->maptrack_frames = MAPTRACK_FRAMES;
-    result->event_channels = EVENT_CHANNELS;
-    TRY(config_number(config, "max_grant_frames", 1, 65536, &result->grant_frames));
+    TRY(config_number(config, "max_grant_frames", 1, GRANT_FRAMES_MAX, &result->grant_frames));
     TRY(config_number(config, "max_maptrack_frames", 0, 65536, &result->maptrack_frames));
     TRY(config_number(config, "max_grant_version", 1, 2, &result->grant_version));
-    TRY(config_number(config, "event_channels", 4, 131071, &result->event_channels));
-    TRY(config_number(config, "max_event_channels", 4, 131071, &result->event_channels));
+    TRY(config_number(config, "event_channels", 4, EVENT_CHANNELS_MAX, &result->event_channels));
+    TRY(config_number(config, "max_event_channels", 4, EVENT_CHANNELS_MAX,
+                      &result->event_channels));
     TRY(copy_string(config, "pool", &result->pool));
     TRY(read_affinity(config, "cpus", &result->cpus));
     TRY(read_affinity(config, "cpus_soft", &result->cpus_soft));
@@ -306,7 +303,7 @@ static struct error *read_functions(struct config *config, struct domain_config 
                                              "\"%s\" is no PCI function", list->items[i].text),
                                 "Write it as in 0000:03:00.0.");
         for (size_t j = 0; j < i; j++)
-            if (!memcmp(function, &result->functions[j], sizeof(*function)))
+            if (pci_is_same(function, &result->functions[j]))
                 return config_error(&list->items[i].place, ERROR_VALUE,
                                     "the PCI function is listed twice");
     }
@@ -341,6 +338,7 @@ struct error *domain_config_read(struct config *config, struct domain_config *re
     TRY(read_disks(config, result));
     TRY(read_nics(config, result));
     TRY(read_functions(config, result));
+    domain_config_derive_limits(result);
     return refuse_unsupported(config);
 }
 

@@ -31,3 +31,10 @@ void pci_format(const struct pci_function *function, char text[PCI_TEXT_SIZE])
     snprintf(text, PCI_TEXT_SIZE, "%04x:%02x:%02x.%x", function->segment, function->bus,
              function->device, function->function & 7u);
 }
+
+// Field by field: the structure ends in a byte that nobody sets.
+bool pci_is_same(const struct pci_function *one, const struct pci_function *other)
+{
+    return one->segment == other->segment && one->bus == other->bus &&
+           one->device == other->device && one->function == other->function;
+}

@@ -92,6 +92,12 @@ void domain_config_free(struct domain_config *config);
 struct error *domain_config_apply_defaults(struct domain_config *config,
                                            const char *path) MUST_CHECK;
 
+#define GRANT_FRAMES_MAX 65536
+#define EVENT_CHANNELS_MAX 131071
+
+// Gives limits that are 0 what the domain's vcpus and devices can need at once.
+void domain_config_derive_limits(struct domain_config *config);
+
 // One disk or network interface as written in a configuration or on a command line. place is for
 // errors. The caller frees the result in any case.
 struct error *disk_config_parse(const char *text, const struct config_place *place,

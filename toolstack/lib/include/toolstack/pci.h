@@ -24,6 +24,7 @@ struct pci_function {
 // "0000:03:00.1"; the segment may be left out. Whatever follows a comma is not read.
 bool pci_parse(const char *text, struct pci_function *function);
 void pci_format(const struct pci_function *function, char text[PCI_TEXT_SIZE]);
+bool pci_is_same(const struct pci_function *one, const struct pci_function *other);
 
 // Gives a function to a domain that does not run, or takes it back.
 struct error *pci_assign(struct toolstack *toolstack, unsigned int domid,
