@@ -42,10 +42,15 @@ MEASURES = [
     Measure("x2apic_ipi_to_vcpu_and_back", 0.5),
     Measure("decrease_and_populate", 0.5),
     Measure("decrease_and_populate_2m", 0.5),
+    Measure("decrease"),
+    Measure("populate"),
+    Measure("decrease_2m"),
+    Measure("populate_2m"),
     Measure("grant_copy_4k_by_frame", 0.5),
     Measure("grant_copy_4k", 0.5),
     Measure("grant_map_and_unmap"),
     Measure("xen_version_with_sse_in_use", 0.5),
+    Measure("device_interrupt_until_handler"),
 ]
 
 # What leads to one exit and does nothing else.
@@ -72,6 +77,7 @@ def configuration(hypervisor, options, skip, boot):
         memory=2048,
         dom0_memory=512,
         icount=True,
+        devices=("edu",),
         modules=(" ".join(words),),
         log=os.path.join(report.OUTPUT, f"micro-{hypervisor}-{boot}.log"),
     )

@@ -18,6 +18,7 @@ import time
 import pexpect
 
 import gdb
+import hardware
 import iso
 import qmp
 
@@ -104,6 +105,8 @@ class Configuration:
     threads: bool = False
     # Start halted, with a debugger's stub to let it run.
     debugger: bool = False
+    # With access to the hardware behind the hypervisor's back (hardware.py).
+    hardware: bool = False
     qemu_arguments: tuple = ()
     # Files in place of the rig's own, and the modules in place of domain 0's kernel and initramfs.
     hypervisor_file: str = None
@@ -198,6 +201,7 @@ class Machine:
         self.console = None
         self.monitor = None
         self.debugger = None
+        self.hardware = None
         self.lock = None
         self.transcript = Transcript(configuration.log)
         self.commands = 0
@@ -226,6 +230,9 @@ class Machine:
         if self.configuration.debugger:
             self.debugger = gdb.Debugger(self.monitor.folder)
             command += self.debugger.qemu_arguments()
+        if self.configuration.hardware:
+            self.hardware = hardware.Hardware(self.monitor.folder, self.configuration.memory)
+            command += self.hardware.qemu_arguments()
         self.console = pexpect.spawn(
             command[0],
             command[1:],
@@ -240,11 +247,15 @@ class Machine:
         self.monitor.connect()
         if self.debugger is not None:
             self.debugger.connect()
+        if self.hardware is not None:
+            self.hardware.connect(self.console.pid)
 
     def close(self):
         """Powers the machine off at once and gives up the lock."""
         if self.console is not None:
             self.console.close(force=True)
+        if self.hardware is not None:
+            self.hardware.close()
         if self.monitor is not None:
             self.monitor.close()
         self.transcript.close()

@@ -26,8 +26,8 @@ def wait_free_pages(dom0, pages, seconds=60):
     assert found == pages, f"{found} pages are free, {pages} were before"
 
 
-def microguest(dom0, name, kernel, command_line="", memory=16, vcpus=1):
-    """Starts a microguest of /guest; whatever ends it, it is destroyed."""
+def microguest(dom0, name, kernel, command_line="", memory=16, vcpus=1, functions=()):
+    """Starts a microguest of /guest with PCI functions; whatever ends it, it is destroyed."""
     lines = [
         f'name="{name}"',
         'type="pvh"',
@@ -41,7 +41,10 @@ def microguest(dom0, name, kernel, command_line="", memory=16, vcpus=1):
     ]
     path = f"/tmp/{name}.cfg"
     dom0.check("printf '%s\\n' " + " ".join(f"'{line}'" for line in lines) + f" > {path}")
-    dom0.check(f"rm -f {CONSOLES}/guest-{name}.log; xl create -q {path}", timeout=180)
+    dom0.check(f"rm -f {CONSOLES}/guest-{name}.log; xl create -p -q {path}", timeout=180)
+    for function in functions:
+        dom0.check(f"pci_assign give $(xl domid {name}) {function}")
+    dom0.check(f"xl unpause {name}")
 
 
 def write_configuration(dom0, name, lines):

@@ -29,7 +29,7 @@ struct benchmark_group {
 
 // In the order in which they run: those by memory-mapped APIC come before those in x2APIC mode.
 extern const struct benchmark_group exit_benchmarks, event_benchmarks, memory_benchmarks,
-    apic_benchmarks, smp_benchmarks, fpu_benchmarks;
+    device_benchmarks, apic_benchmarks, smp_benchmarks, fpu_benchmarks;
 
 // Those that need a partner, another domain.
 extern const struct benchmark_group pair_benchmarks;

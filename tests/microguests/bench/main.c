@@ -164,7 +164,7 @@ static void run_groups(const struct benchmark_group *const *groups, unsigned int
 void program(void)
 {
     static const struct benchmark_group *const alone[] = {
-        &exit_benchmarks, &event_benchmarks, &memory_benchmarks,
+        &exit_benchmarks, &event_benchmarks, &memory_benchmarks, &device_benchmarks,
         &fpu_benchmarks,  &smp_benchmarks,   &apic_benchmarks,
     };
     static const struct benchmark_group *const with_partner[] = {&exit_benchmarks,

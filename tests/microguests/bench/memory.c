@@ -6,7 +6,7 @@
 #include "grant.h"
 
 #define REFERENCE GRANT_FIRST_FREE
-#define UNUSED_2M 0x10000000UL
+#define UNUSED_2M 0x10000000UL // 2 MiB of memory that nothing of ours is in
 
 struct page {
     uint8_t bytes[PAGE_SIZE];
@@ -32,10 +32,14 @@ long change_reservation(unsigned int operation, const void *page)
     return change_extent(operation, (unsigned long)page / PAGE_SIZE, 0);
 }
 
-static uint64_t balloon(xen_pfn_t frame, unsigned int order)
+enum counted { DOWN, UP, BOTH };
+
+// Gives an extent back and gets another for it; returns the time of what is counted.
+static uint64_t balloon(xen_pfn_t frame, unsigned int order, enum counted counted)
 {
     uint64_t start = rdtsc();
     long down = change_extent(XENMEM_decrease_reservation, frame, order);
+    uint64_t middle = counted == BOTH ? start : rdtsc(); // reading it may cost an exit
     long up = change_extent(XENMEM_populate_physmap, frame, order);
     uint64_t end = rdtsc();
 
@@ -45,21 +49,40 @@ static uint64_t balloon(xen_pfn_t frame, unsigned int order)
     if (up != 1) {
         return sample_failed(hypercall_failed("XENMEM_populate_physmap", up));
     }
-    return end - start;
+    return counted == DOWN ? middle - start : end - middle;
 }
 
 static uint64_t sample_balloon(void)
 {
-    uint64_t spent = balloon((unsigned long)&ballooned / PAGE_SIZE, 0);
+    uint64_t spent = balloon((unsigned long)&ballooned / PAGE_SIZE, 0, BOTH);
 
     *(volatile uint8_t *)ballooned.bytes = 1;
     return spent;
 }
 
-// 2 MiB of memory that nothing of ours is in.
+static uint64_t sample_decrease(void)
+{
+    return balloon((unsigned long)&ballooned / PAGE_SIZE, 0, DOWN);
+}
+
+static uint64_t sample_populate(void)
+{
+    return balloon((unsigned long)&ballooned / PAGE_SIZE, 0, UP);
+}
+
+static uint64_t sample_decrease_2m(void)
+{
+    return balloon(UNUSED_2M / PAGE_SIZE, 9, DOWN);
+}
+
+static uint64_t sample_populate_2m(void)
+{
+    return balloon(UNUSED_2M / PAGE_SIZE, 9, UP);
+}
+
 static uint64_t sample_balloon_2m(void)
 {
-    return balloon(UNUSED_2M / PAGE_SIZE, 9);
+    return balloon(UNUSED_2M / PAGE_SIZE, 9, BOTH);
 }
 
 // The domain's own number, as CPUID tells domain 0 and any other HVM guest of 4.20.
@@ -174,6 +197,10 @@ static uint64_t sample_map(void)
 static const struct benchmark benchmarks[] = {
     {"decrease_and_populate", NULL, sample_balloon, NULL},
     {"decrease_and_populate_2m", NULL, sample_balloon_2m, NULL},
+    {"decrease", NULL, sample_decrease, NULL},
+    {"populate", NULL, sample_populate, NULL},
+    {"decrease_2m", NULL, sample_decrease_2m, NULL},
+    {"populate_2m", NULL, sample_populate_2m, NULL},
     {"grant_copy_4k_by_frame", NULL, sample_copy_by_frame, NULL},
     {"grant_copy_4k", prepare_grants, sample_copy, finish_grants},
     {"grant_map_and_unmap", prepare_map, sample_map, finish_map},

@@ -51,6 +51,7 @@ void storm_events(void);
 void run_instructions(void);
 void run_user_instructions(void);
 void touch_registers(void);
+void touch_configuration(void);
 void run_chaos(void);
 
 #endif

@@ -16,6 +16,7 @@ static const struct {
     {"instructions", run_instructions},
     {"user", run_user_instructions},
     {"registers", touch_registers},
+    {"configuration", touch_configuration},
     {"chaos", run_chaos},
 };
 

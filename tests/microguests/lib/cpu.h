@@ -64,6 +64,19 @@ static inline void outb(uint16_t port, uint8_t value)
     __asm__ volatile("outb %b0, %w1" ::"a"(value), "Nd"(port));
 }
 
+static inline uint32_t inl(uint16_t port)
+{
+    uint32_t value;
+
+    __asm__ volatile("inl %w1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline void outl(uint16_t port, uint32_t value)
+{
+    __asm__ volatile("outl %0, %w1" ::"a"(value), "Nd"(port));
+}
+
 static inline uint64_t read_cr4(void)
 {
     uint64_t value;

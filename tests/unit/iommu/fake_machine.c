@@ -4,8 +4,6 @@
 
 #include <bulkhead/acpi.h>
 #include <bulkhead/boot_info.h>
-#include <bulkhead/console.h>
-#include <bulkhead/debug_key.h>
 #include <bulkhead/errno.h>
 #include <bulkhead/heap.h>
 #include <bulkhead/timer.h>
@@ -18,7 +16,6 @@
 #include "../../../hypervisor/drivers/pci/pci_private.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +27,6 @@ bool fake_dead;
 const uint8_t *fake_table;
 size_t fake_table_length;
 struct domain fake_domains[2];
-char fake_log[65536];
 unsigned int fake_p2m_sets;
 struct p2m_rules fake_rules;
 bool fake_x2apic;
@@ -72,51 +68,6 @@ ns_t now(void)
 void fake_interrupt(void)
 {
     event_irq.handler(event_irq.data);
-}
-
-void log_message(enum log_level level, const char *format, ...)
-{
-    size_t used = strlen(fake_log);
-    va_list args;
-
-    (void)level;
-    va_start(args, format);
-    vsnprintf(fake_log + used, sizeof(fake_log) - used, format, args);
-    va_end(args);
-    used = strlen(fake_log);
-    if (used + 1 < sizeof(fake_log)) {
-        fake_log[used] = '\n';
-        fake_log[used + 1] = 0;
-    }
-}
-
-int format_string(char *buffer, size_t size, const char *format, ...)
-{
-    va_list args;
-    int length;
-
-    va_start(args, format);
-    length = vsnprintf(buffer, size, format, args);
-    va_end(args);
-    return length;
-}
-
-void panic(const char *format, ...)
-{
-    (void)format;
-    abort();
-}
-
-void debug_key_register(char key, const char *description, void (*fn)(void))
-{
-    (void)key;
-    (void)description;
-    (void)fn;
-}
-
-void arch_spin_wait(void)
-{
-    abort();
 }
 
 // What the drivers allocate at boot stays for ever, also when the boot ends there: it is remembered

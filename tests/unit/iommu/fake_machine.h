@@ -4,6 +4,7 @@
 #ifndef FAKE_MACHINE_H
 #define FAKE_MACHINE_H
 
+#include "../doubles/console.h"
 #include <bulkhead/domain.h>
 #include <bulkhead/iommu.h>
 #include <x86/p2m.h>
@@ -17,7 +18,6 @@ extern bool fake_dead;            // the unit does nothing
 extern const uint8_t *fake_table; // the ACPI table that there is
 extern size_t fake_table_length;
 extern struct domain fake_domains[2];
-extern char fake_log[65536]; // all messages
 extern unsigned int fake_p2m_sets;
 extern struct p2m_rules fake_rules;
 extern bool fake_x2apic;

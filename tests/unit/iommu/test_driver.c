@@ -199,6 +199,30 @@ static void test_interrupts(void **state)
     iommu_irq_free(pdev, 0, 32);
 }
 
+// One function has one entry in use: no other index delivers anything, nor does that one for
+// others.
+static void test_forged_messages(void **state)
+{
+    struct pci_device *pdev = fake_device(0x18);
+    struct interrupt_target target = {.apic_id = 7, .vector = 0x66};
+    struct msi_message message;
+    int index = iommu_irq_alloc(pdev, 1);
+    unsigned int delivered = 0;
+
+    (void)state;
+    iommu_irq_set(pdev, (unsigned int)index, &target, &message);
+    for (unsigned int i = 0; i < 0x800; i++) {
+        delivered += fake_remap(0x18, i) != 0;
+        assert_int_equal(fake_remap(0x20, i), 0);
+        assert_int_equal(fake_remap(0xa0, i), 0); // the I/O APIC
+    }
+    assert_int_equal(delivered, 1);
+    // INIT, NMI and the like do not pass.
+    assert_int_equal(fake_dte(0x18)->q[2] >> 56 & 7, 0);
+    iommu_irq_free(pdev, (unsigned int)index, 1);
+    assert_int_equal(fake_remap(0x18, message.data), 0);
+}
+
 // Two functions behind a bridge use one requester id: one domain for both.
 static void test_alias(void **state)
 {
@@ -325,6 +349,7 @@ int main(void)
         cmocka_unit_test_setup(test_assign, before_each),
         cmocka_unit_test_setup(test_flush, before_each),
         cmocka_unit_test_setup(test_interrupts, before_each),
+        cmocka_unit_test_setup(test_forged_messages, before_each),
         cmocka_unit_test_setup(test_alias, before_each),
         cmocka_unit_test_setup(test_firmware_memory, before_each),
         cmocka_unit_test_setup(test_events, before_each),

@@ -215,6 +215,30 @@ static void test_interrupts(void **state)
     iommu_irq_free(pdev, (unsigned int)index, 8);
 }
 
+// One function has one entry in use: no other index delivers anything, and that one for nobody
+// else.
+static void test_forged_messages(void **state)
+{
+    struct pci_device *pdev = fake_device(0x18);
+    struct interrupt_target target = {.apic_id = 7, .vector = 0x66};
+    struct msi_message message;
+    int index = iommu_irq_alloc(pdev, 1);
+    unsigned int delivered = 0;
+
+    (void)state;
+    iommu_irq_set(pdev, (unsigned int)index, &target, &message);
+    for (unsigned int i = 0; i < 0x10000; i++) {
+        uint64_t address = 0xfee00010UL | (i & 0x7fff) << 5 | (i & 0x8000 ? 4 : 0);
+
+        delivered += fake_interrupt_entry(0x18, address, 0) != 0;
+        assert_int_equal(fake_interrupt_entry(0x20, address, 0), 0);
+        assert_int_equal(fake_interrupt_entry(0x19, address, 0), 0);
+    }
+    assert_int_equal(delivered, 1);
+    iommu_irq_free(pdev, (unsigned int)index, 1);
+    assert_int_equal(fake_interrupt_entry(0x18, message.address, message.data), 0);
+}
+
 // A conventional function behind a bridge: the bridge signs for it.
 static void test_behind_a_bridge(void **state)
 {
@@ -340,6 +364,7 @@ int main(void)
         cmocka_unit_test_setup(test_assign, before_each),
         cmocka_unit_test_setup(test_flush, before_each),
         cmocka_unit_test_setup(test_interrupts, before_each),
+        cmocka_unit_test_setup(test_forged_messages, before_each),
         cmocka_unit_test_setup(test_behind_a_bridge, before_each),
         cmocka_unit_test_setup(test_firmware_memory, before_each),
         cmocka_unit_test_setup(test_faults, before_each),

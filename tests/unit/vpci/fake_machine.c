@@ -4,8 +4,6 @@
 
 #include <bulkhead/acpi.h>
 #include <bulkhead/boot_info.h>
-#include <bulkhead/console.h>
-#include <bulkhead/debug_key.h>
 #include <bulkhead/errno.h>
 #include <bulkhead/guest_access.h>
 #include <bulkhead/heap.h>
@@ -18,8 +16,6 @@
 #include "../../../hypervisor/drivers/pci/vpci_private.h"
 
 #include <assert.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define MAX_MAPPINGS 4096u
@@ -42,48 +38,6 @@ static struct {
     unsigned int order;
 } mappings[MAX_MAPPINGS];
 static unsigned int mapping_count;
-
-void log_message(enum log_level level, const char *format, ...)
-{
-    va_list args;
-
-    (void)level;
-    if (getenv("VERBOSE")) {
-        va_start(args, format);
-        vfprintf(stderr, format, args);
-        fputc('\n', stderr);
-        va_end(args);
-    }
-}
-
-int format_string(char *buffer, size_t size, const char *format, ...)
-{
-    va_list args;
-    int length;
-
-    va_start(args, format);
-    length = vsnprintf(buffer, size, format, args);
-    va_end(args);
-    return length;
-}
-
-void panic(const char *format, ...)
-{
-    (void)format;
-    abort();
-}
-
-void debug_key_register(char key, const char *description, void (*fn)(void))
-{
-    (void)key;
-    (void)description;
-    (void)fn;
-}
-
-void arch_spin_wait(void)
-{
-    abort(); // one thread: a lock that is taken stays taken
-}
 
 static bool fails(void)
 {
