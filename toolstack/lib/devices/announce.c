@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A backend's domain has died and another with the same id takes its place, while the frontends stay
-// connected. What was known of the devices is in the toolstacks' own record (/libxl/ID/device), which
-// neither domain can write; the backends' nodes are made again of it, each in one transaction, as if
-// the devices were new. The dead domain's id was taken out of all permissions when it went, so its
-// successor gets back the right to read what the frontends wrote. docs/healing.md says why frontends
-// do not notice.
+// A backend's domain has died and another with the same id takes its place, while the frontends
+// stay connected. What was known of the devices is in the toolstacks' own record
+// (/libxl/ID/device), which neither domain can write; the backends' nodes are made again of it,
+// each in one transaction, as if the devices were new. The dead domain's id was taken out of all
+// permissions when it went, so its successor gets back the right to read what the frontends wrote.
+// docs/healing.md says why frontends do not notice.
 #include <toolstack/device.h>
 #include <toolstack/memory.h>
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define LOCK_PATH "/run/xen/block.lock"
+#define LOCK_FOLDER "/run/xen"
+#define LOCK_PATH LOCK_FOLDER "/block.lock"
 #define LOOP_ATTEMPTS 16
 
 struct connection {
@@ -151,16 +153,78 @@ static struct error *check_unused(struct toolstack *toolstack, const char *backe
     return check_backends(toolstack, backend_path, disk, readonly);
 }
 
-// Sets up a free loop device for a file; *device is the caller's to free.
-static struct error *make_loop(const char *target, bool readonly, char **device)
+static void write_line(const char *path, const char *text)
 {
-    struct loop_config config = {.info.lo_flags = readonly ? LO_FLAGS_READ_ONLY : 0};
-    int file = open(target, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+
+    // A kernel without the setting has nothing to be kept from.
+    if (file >= 0 && write(file, text, strlen(text)) < 0)
+        fprintf(stderr, "%s cannot be set to %s\n", path, text);
+    if (file >= 0)
+        close(file);
+}
+
+// Keeps the requests of a loop device from overtaking one another.
+static void keep_order(const char *device)
+{
+    char *merges = memory_format("/sys/block/%s/queue/nomerges", device + strlen("/dev/"));
+    char *scheduler = memory_format("/sys/block/%s/queue/scheduler", device + strlen("/dev/"));
+
+    write_line(scheduler, "none");
+    write_line(merges, "2");
+    free(merges);
+    free(scheduler);
+}
+
+// Says so when a disk will not survive this domain's death as it should.
+static void check_survivable(const char *device, const char *target)
+{
+    char *direct = memory_format("/sys/block/%s/loop/dio", device + strlen("/dev/"));
+    char value[16] = "";
+
+    if (!read_line(direct, value, sizeof(value)) || strcmp(value, "1") != 0)
+        fprintf(stderr,
+                "%s cannot be used past the page cache: if this domain dies, writes to it "
+                "that were acknowledged are lost\n",
+                target);
+    if (!read_line("/sys/module/loop/parameters/hw_queue_depth", value, sizeof(value)) ||
+        strcmp(value, "1") != 0)
+        fprintf(stderr,
+                "%s: requests can overtake one another, and may be lost if this domain "
+                "dies; give its kernel loop.hw_queue_depth=1\n",
+                target);
+    free(direct);
+}
+
+// The size of sectors that the loop device must have for direct input and output, 0 if any will do.
+static uint32_t sector_size(int file)
+{
+    int size = 0;
+
+    return ioctl(file, BLKSSZGET, &size) == 0 ? (uint32_t)size : 0;
+}
+
+static int open_target(const char *target, bool readonly, bool direct)
+{
+    int flags = (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC;
+    int file = open(target, flags | (direct ? O_DIRECT : 0));
+
+    return file < 0 && direct && errno == EINVAL ? open(target, flags) : file;
+}
+
+// Sets up a free loop device for a file or, to survive this domain, a device; *device is the
+// caller's to free.
+static struct error *make_loop(const char *target, bool readonly, bool survivable, char **device)
+{
+    struct loop_config config = {.info.lo_flags = (readonly ? LO_FLAGS_READ_ONLY : 0u) |
+                                                  (survivable ? LO_FLAGS_DIRECT_IO : 0u)};
+    int file = open_target(target, readonly, survivable);
     int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
     int number = errno;
 
     *device = NULL;
     config.fd = (uint32_t)file;
+    config.block_size = survivable && file >= 0 ? sector_size(file) : 0;
     snprintf((char *)config.info.lo_file_name, LO_NAME_SIZE, "%s", target);
     for (unsigned int i = 0; i < LOOP_ATTEMPTS && file >= 0 && control >= 0 && !*device; i++) {
         int index = ioctl(control, LOOP_CTL_GET_FREE);
@@ -225,9 +289,15 @@ static struct error *connect_locked(struct toolstack *toolstack, const char *bac
         return error_new(ERROR_DEVICE, "%s is neither a file nor a block device", target);
     TRY(check_unused(toolstack, backend_path, target, &disk, readonly));
     connection.number = disk.st_rdev;
-    if (S_ISREG(disk.st_mode)) {
-        TRY(make_loop(target, readonly, &loop));
+    bool survivable = device_own_domain(toolstack) != 0;
+
+    if (S_ISREG(disk.st_mode) || survivable) {
+        TRY(make_loop(target, readonly, survivable, &loop));
         connection.device = loop;
+        if (survivable) {
+            keep_order(loop);
+            check_survivable(loop, target);
+        }
         if (stat(loop, &disk) == 0)
             connection.number = disk.st_rdev;
     }
@@ -242,6 +312,7 @@ static struct error *connect_locked(struct toolstack *toolstack, const char *bac
 struct error *block_connect(struct toolstack *toolstack, const char *backend_path,
                             const char *target, bool readonly)
 {
+    mkdir(LOCK_FOLDER, 0755);
     int lock = open(LOCK_PATH, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
     if (lock < 0 || flock(lock, LOCK_EX) != 0) {

@@ -5,6 +5,8 @@
 // record goes through enum stage; at most one script runs for it at a time, and scripts of
 // different devices run beside each other. What is described is written by the control domain;
 // frontends only reach their own nodes, which are not read here.
+#include "block.h"
+
 #include <toolstack/device.h>
 #include <toolstack/loop.h>
 #include <toolstack/memory.h>
@@ -16,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STATE_INIT_WAIT = 2, STATE_CLOSED = 6, RECORDS_MAX = 4096 };
+enum { STATE_INIT_WAIT = 2, STATE_CLOSED = 6, RECORDS_MAX = 4096, BEAT_MILLISECONDS = 2000 };
 
 enum stage { STAGE_NEW, STAGE_CONNECTING, STAGE_CONNECTED, STAGE_REMOVING, STAGE_FAILED };
 
@@ -39,6 +41,8 @@ struct server {
     struct record **records;
     size_t count;
     unsigned int own;
+    unsigned int beats;
+    int64_t next_beat;
 };
 
 static void look(struct server *server);
@@ -64,10 +68,27 @@ static void report(struct record *record, struct error *error)
     record->stage = STAGE_FAILED;
 }
 
+// What a device was waiting for has been done, or could not be.
+static void finish(struct record *record, struct error *error)
+{
+    struct store *store = record->server->toolstack->store;
+
+    if (record->stage == STAGE_CONNECTING) {
+        record->stage = STAGE_CONNECTED;
+        if (error)
+            report(record, error);
+        else
+            error_ignore(store_write(store, "connected", "%s/hotplug-status", record->path));
+    } else {
+        error_ignore(error);
+        error_ignore(store_remove(store, "%s", record->path));
+        record->stage = STAGE_NEW;
+    }
+}
+
 static void script_ended(void *context)
 {
     struct record *record = context;
-    struct store *store = record->server->toolstack->store;
     int status = 0;
 
     waitpid(record->pid, &status, 0);
@@ -75,22 +96,45 @@ static void script_ended(void *context)
     close(record->process);
     bool worked = WIFEXITED(status) && !WEXITSTATUS(status);
 
-    if (record->stage == STAGE_CONNECTING) {
-        record->stage = STAGE_CONNECTED;
-        if (worked)
-            error_ignore(store_write(store, "connected", "%s/hotplug-status", record->path));
-        else
-            report(record,
-                   error_new(ERROR_HOTPLUG, "its hotplug script %s failed", record->script));
-    } else {
-        error_ignore(store_remove(store, "%s", record->path));
-        record->stage = STAGE_NEW;
-    }
+    finish(record, worked
+                       ? NULL
+                       : error_new(ERROR_HOTPLUG, "its hotplug script %s failed", record->script));
     look(record->server);
 }
 
-static void start_script(struct record *record, enum stage stage)
+// Disks with the ordinary script are connected here: what healing needs of a disk (docs/healing.md)
+// is not left to a script.
+static bool is_own_disk(const struct record *record)
 {
+    return !strcmp(record->type, "vbd") && record->script && !strcmp(record->script, BLOCK_SCRIPT);
+}
+
+static void connect_disk(struct record *record, enum stage stage)
+{
+    struct toolstack *toolstack = record->server->toolstack;
+    struct error *error = NULL;
+
+    record->stage = stage;
+    if (stage == STAGE_CONNECTING) {
+        char *target = store_read(toolstack->store, "%s/params", record->path);
+        char *mode = store_read(toolstack->store, "%s/mode", record->path);
+
+        error = target ? block_connect(toolstack, record->path, target, mode && *mode == 'r')
+                       : error_new(ERROR_DEVICE, "no disk is named for it");
+        free(target);
+        free(mode);
+    } else {
+        block_disconnect(toolstack, record->path);
+    }
+    finish(record, error);
+}
+
+static void start(struct record *record, enum stage stage)
+{
+    if (is_own_disk(record)) {
+        connect_disk(record, stage);
+        return;
+    }
     struct toolstack *toolstack = record->server->toolstack;
     bool network = !strcmp(record->type, "vif");
     bool connecting = stage == STAGE_CONNECTING;
@@ -126,11 +170,11 @@ static bool attend(struct record *record)
         if (over)
             return false;
         if (state >= STATE_INIT_WAIT)
-            start_script(record, STAGE_CONNECTING);
+            start(record, STAGE_CONNECTING);
         return true;
     case STAGE_CONNECTED:
         if (over)
-            start_script(record, STAGE_REMOVING);
+            start(record, STAGE_REMOVING);
         return true;
     case STAGE_FAILED:
         if (over)
@@ -227,6 +271,19 @@ static void watch_fired(void *context)
     look(server);
 }
 
+// Tells the control domain that this domain still works. It may not have the node; then nobody
+// there asks for it.
+static void beat(struct server *server)
+{
+    char number[16];
+
+    if (loop_now() < server->next_beat)
+        return;
+    server->next_beat = loop_now() + BEAT_MILLISECONDS;
+    snprintf(number, sizeof(number), "%u", ++server->beats);
+    error_ignore(store_write(server->toolstack->store, number, DEVICE_HEARTBEAT, server->own));
+}
+
 struct error *device_serve(struct toolstack *toolstack)
 {
     struct server server = {.toolstack = toolstack};
@@ -237,8 +294,10 @@ struct error *device_serve(struct toolstack *toolstack)
     loop_add(&server.loop, store_descriptor(toolstack->store), watch_fired, &server);
     struct error *error = NULL;
 
-    while (!error)
-        error = loop_wait(&server.loop, -1);
+    while (!error) {
+        beat(&server);
+        error = loop_wait(&server.loop, BEAT_MILLISECONDS);
+    }
     for (size_t i = 0; i < server.count; i++)
         record_free(server.records[i]);
     free(server.records);

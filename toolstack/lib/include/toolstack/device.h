@@ -85,6 +85,9 @@ unsigned int device_own_domain(struct toolstack *toolstack);
 // an error; what goes wrong with one device is printed and written beside it.
 struct error *device_serve(struct toolstack *toolstack) MUST_CHECK;
 
+// Where device_serve counts as long as it works; the domain's id belongs in it.
+#define DEVICE_HEARTBEAT "/local/domain/%u/data/devd"
+
 #define DEVICE_SCRIPTS "/etc/xen/scripts"
 
 // Starts a hotplug script; *process is a descriptor that becomes readable when it has ended, with
