@@ -122,15 +122,31 @@ static bool has_driver(const char *function)
     return has;
 }
 
-static bool is_bridge(const char *function)
+// The class register without its last byte; that of a bridge when it cannot be read.
+static uint32_t class_of(const char *function)
 {
     char class[32];
 
-    return !read_attribute(function, "class", class, sizeof(class)) ||
-           strtoul(class, NULL, 16) >> 16 == CLASS_BRIDGE;
+    if (!read_attribute(function, "class", class, sizeof(class)))
+        return CLASS_BRIDGE << 8;
+    return (uint32_t)(strtoul(class, NULL, 16) >> 8);
 }
 
-struct error *pci_list_assignable(struct pci_function **functions, size_t *count)
+struct choice {
+    bool without_driver;
+    uint32_t code;
+    uint32_t mask;
+};
+
+static bool is_chosen(const char *function, const struct choice *choice)
+{
+    uint32_t class = class_of(function);
+
+    return class >> 8 != CLASS_BRIDGE && (class & choice->mask) == choice->code &&
+           !(choice->without_driver && has_driver(function));
+}
+
+static void list(const struct choice *choice, struct pci_function **functions, size_t *count)
 {
     DIR *folder = opendir(SYSFS);
     struct dirent *entry;
@@ -140,14 +156,25 @@ struct error *pci_list_assignable(struct pci_function **functions, size_t *count
     while (folder && (entry = readdir(folder)) != NULL) {
         struct pci_function function;
 
-        if (!pci_parse(entry->d_name, &function) || has_driver(entry->d_name) ||
-            is_bridge(entry->d_name))
+        if (!pci_parse(entry->d_name, &function) || !is_chosen(entry->d_name, choice))
             continue;
         *functions = memory_resized(*functions, *count + 1, sizeof(**functions));
         (*functions)[(*count)++] = function;
     }
     if (folder)
         closedir(folder);
+}
+
+struct error *pci_list_assignable(struct pci_function **functions, size_t *count)
+{
+    list(&(struct choice){.without_driver = true}, functions, count);
+    return NULL;
+}
+
+struct error *pci_list_class(uint32_t code, uint32_t mask, struct pci_function **functions,
+                             size_t *count)
+{
+    list(&(struct choice){.code = code, .mask = mask}, functions, count);
     return NULL;
 }
 

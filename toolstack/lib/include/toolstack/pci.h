@@ -39,6 +39,11 @@ struct error *pci_check_support(struct toolstack *toolstack) MUST_CHECK;
 // caller frees the array.
 struct error *pci_list_assignable(struct pci_function **functions, size_t *count) MUST_CHECK;
 
+// The functions of this domain whose class register, without its last byte, is code where mask has
+// bits. The caller frees the array.
+struct error *pci_list_class(uint32_t code, uint32_t mask, struct pci_function **functions,
+                             size_t *count) MUST_CHECK;
+
 // Takes the driver off a function and keeps others from taking it; the reverse gives it back to the
 // kernel's drivers.
 struct error *pci_make_assignable(const struct pci_function *function) MUST_CHECK;
