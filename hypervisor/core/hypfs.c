@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hypfs_op hypercall: a small tree of what the hypervisor was built from, its CPU pools and its
-// options. Nothing is stored: an entry is made by the directory above it when somebody asks, from
-// the path's first part to its last.
-// Locking: write_lock around an option's change; the rest is constant or read as it is.
-// Errors: the path is copied once and checked; a buffer that is too small gets the size wanted.
+// The hypfs_op hypercall: a small tree of what the hypervisor was built from, its CPU pools, its
+// options, and the machine's PCI functions. Nothing is stored: an entry is made by the directory
+// above it when somebody asks, from the path's first part to its last. Locking: write_lock around
+// an option's change; the rest is constant or read as it is. Errors: the path is copied once and
+// checked; a buffer that is too small gets the size wanted.
 
 #include <bulkhead/build_info.h>
 #include <bulkhead/cmdline.h>
@@ -12,6 +12,7 @@
 #include <bulkhead/domain.h>
 #include <bulkhead/guest_access.h>
 #include <bulkhead/hypercall.h>
+#include <bulkhead/pci.h>
 #include <bulkhead/sched.h>
 #include <bulkhead/string.h>
 #include <xen/hypfs.h>
@@ -27,9 +28,11 @@ struct entry {
     char name[NAME_SIZE];
     // Directories: makes the index-th entry within; false: there are no more.
     bool (*child)(const struct entry *directory, unsigned int index, struct entry *out);
-    const char *text;                    // strings
+    const char *text; // strings; NULL: they are in made
+    char made[PCI_FACT_SIZE];
     uint32_t number;                     // numbers; CPU pools: the id
     const struct cmdline_option *option; // options: may be written if it can be set at run time
+    struct pci_device *function;         // directories of PCI functions
 };
 
 static struct spinlock write_lock = SPINLOCK_INIT;
@@ -158,6 +161,34 @@ static bool params_child(const struct entry *directory, unsigned int index, stru
     return false;
 }
 
+static bool fact_child(const struct entry *directory, unsigned int index, struct entry *out)
+{
+    const char *name;
+
+    make_string(out, "", NULL);
+    name = pci_describe(directory->function, index, out->made);
+    if (name) {
+        string_copy(out->name, name, sizeof(out->name));
+    }
+    return name;
+}
+
+// The functions that domains can own.
+static bool functions_child(const struct entry *directory, unsigned int index, struct entry *out)
+{
+    (void)directory;
+    for (struct pci_device *p = pci_device_next(NULL); p; p = pci_device_next(p)) {
+        if (p->hidden || p->removed || index--) {
+            continue;
+        }
+        make_directory(out, "", fact_child);
+        format_string(out->name, sizeof(out->name), PCI_FORMAT, PCI_ARGUMENTS(p->sbdf));
+        out->function = p;
+        return true;
+    }
+    return false;
+}
+
 static bool root_child(const struct entry *directory, unsigned int index, struct entry *out)
 {
     (void)directory;
@@ -170,6 +201,9 @@ static bool root_child(const struct entry *directory, unsigned int index, struct
         return true;
     case 2:
         make_directory(out, "params", params_child);
+        return true;
+    case 3:
+        make_directory(out, "pci", functions_child);
         return true;
     default:
         return false;
@@ -211,6 +245,11 @@ static int find(const char *path, struct entry *out)
     return 0;
 }
 
+static const char *text_of(const struct entry *e)
+{
+    return e->text ? e->text : e->made;
+}
+
 static uint32_t list_entry_size(const struct entry *e)
 {
     return ALIGN_UP((uint32_t)(LIST_NAME + strlen(e->name) + 1), ENTRY_ALIGN);
@@ -228,7 +267,7 @@ static uint32_t content_length(const struct entry *e)
         }
         return length;
     case XEN_HYPFS_TYPE_STRING:
-        return (uint32_t)strlen(e->text) + 1;
+        return (uint32_t)strlen(text_of(e)) + 1;
     default:
         return sizeof(e->number);
     }
@@ -285,7 +324,7 @@ static int read_entry(const struct entry *e, gva_t buffer, uint64_t size)
     case XEN_HYPFS_TYPE_DIR:
         return write_list(e, content);
     case XEN_HYPFS_TYPE_STRING:
-        return copy_to_guest(content, e->text, head.content_len);
+        return copy_to_guest(content, text_of(e), head.content_len);
     default:
         return copy_to_guest(content, &e->number, sizeof(e->number));
     }

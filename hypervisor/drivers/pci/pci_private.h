@@ -54,6 +54,7 @@
 #define PCI_CAP_AF 0x13
 #define PCI_CAP_EA 0x14
 
+#define PCI_EXT_SERIAL 0x03
 #define PCI_EXT_ACS 0x0d
 #define PCI_EXT_ATS 0x0f
 #define PCI_EXT_SRIOV 0x10

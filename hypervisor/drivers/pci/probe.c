@@ -153,6 +153,13 @@ static void read_resources(struct pci_device *pdev)
     pci_config_write(pdev->sbdf, PCI_COMMAND, 2, command);
 }
 
+static uint64_t read_serial(pci_sbdf_t sbdf)
+{
+    unsigned int offset = pci_find_extended_capability(sbdf, PCI_EXT_SERIAL);
+
+    return offset ? pci_read32(sbdf, offset + 4) | (uint64_t)pci_read32(sbdf, offset + 8) << 32 : 0;
+}
+
 static void read_pcie(struct pci_device *pdev)
 {
     pci_sbdf_t sbdf = pdev->sbdf;
@@ -160,6 +167,7 @@ static void read_pcie(struct pci_device *pdev)
     pdev->pcie = (uint8_t)pci_find_capability(sbdf, PCI_CAP_PCIE);
     pdev->is_pcie = pdev->pcie != 0;
     pdev->config_size = PCI_CONFIG_SIZE;
+    pdev->serial = 0;
     if (!pdev->is_pcie) {
         return;
     }
@@ -170,6 +178,7 @@ static void read_pcie(struct pci_device *pdev)
         return;
     }
     pdev->config_size = PCI_CONFIG_EXTENDED_SIZE;
+    pdev->serial = read_serial(sbdf);
     pdev->acs = (uint16_t)pci_find_extended_capability(sbdf, PCI_EXT_ACS);
     pdev->ats = (uint16_t)pci_find_extended_capability(sbdf, PCI_EXT_ATS);
     pdev->sriov = (uint16_t)pci_find_extended_capability(sbdf, PCI_EXT_SRIOV);

@@ -85,6 +85,7 @@ struct pci_device {
     uint16_t acs, ats, sriov;
     bool has_flr;        // function level reset by the PCIe capability
     uint16_t msix_count; // entries of the MSI-X table
+    uint64_t serial;     // PCIe device serial number; 0: none
     struct pci_bar bars[PCI_MAX_BARS];
     struct pci_bar rom;
     bool hidden;   // the hypervisor's own: no domain ever gets or sees it
@@ -143,6 +144,12 @@ struct pci_device *pci_device_next(const struct pci_device *after);
 // -XEN_ERESTART) and vpci_assign.
 int pci_device_add(pci_sbdf_t sbdf);
 int pci_device_remove(pci_sbdf_t sbdf); // 0, -XEN_ENODEV or -XEN_ERESTART
+
+// The index-th fact of what is known of a function, in words: its name, or NULL when there are no
+// more. class, vendor, device: hexadecimal; owner: a domid; place: the path from the root bus on,
+// such as 0000:00:1c.0/00.0; serial: the PCIe device serial number. Takes the function's lock.
+#define PCI_FACT_SIZE 64u
+const char *pci_describe(struct pci_device *pdev, unsigned int index, char text[PCI_FACT_SIZE]);
 
 // The bridge whose secondary bus a function is on; NULL: it is on a root bus.
 struct pci_device *pci_parent(const struct pci_device *pdev);

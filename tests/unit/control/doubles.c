@@ -185,6 +185,13 @@ struct pci_device *pci_device_next(const struct pci_device *after)
     return next < ARRAY_SIZE(functions) ? &functions[next] : NULL;
 }
 
+// Each function has its bus and device as facts.
+const char *pci_describe(struct pci_device *pdev, unsigned int index, char text[PCI_FACT_SIZE])
+{
+    format_string(text, PCI_FACT_SIZE, "%u", index ? pdev->sbdf.bus : PCI_DEVICE(pdev->sbdf.devfn));
+    return index == 0 ? "device" : index == 1 ? "bus" : NULL;
+}
+
 // The last function cannot be reset.
 int pci_reset(struct pci_device *pdev)
 {

@@ -38,6 +38,7 @@ static void values(void **state)
     read_text("/buildinfo/config", "-O2");
     read_text("/cpupool/0/sched-gran", "cpu");
     read_text("/params/readable", "fixed");
+    read_text("/pci/0000:01:01.0/bus", "1");
     assert_int_equal(hypfs(XEN_HYPFS_OP_read, "/buildinfo/version/minor", 1024), 0);
     assert_int_equal(entry->type, XEN_HYPFS_TYPE_UINT);
     assert_int_equal(*(uint32_t *)(entry + 1), 20);
@@ -69,7 +70,7 @@ static void directories(void **state)
 
     (void)state;
     list("/", names);
-    assert_string_equal(names, "buildinfo cpupool params ");
+    assert_string_equal(names, "buildinfo cpupool params pci ");
     list("/buildinfo", names);
     assert_string_equal(names, "changeset compileinfo config version ");
     list("/buildinfo/compileinfo", names);
@@ -78,6 +79,10 @@ static void directories(void **state)
     assert_string_equal(names, "0 ");
     list("/params", names);
     assert_string_equal(names, "changeable readable ");
+    list("/pci", names);
+    assert_string_equal(names, "0000:00:00.0 0000:00:00.1 0000:01:00.0 0000:01:01.0 ");
+    list("/pci/0000:00:00.1", names);
+    assert_string_equal(names, "device bus ");
 }
 
 static void small_buffers(void **state)

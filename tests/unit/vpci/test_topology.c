@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -59,6 +60,41 @@ static int start(void **state)
     return pci_init();
 }
 
+// The fact of that name; "" if the function has none.
+static const char *fact(pci_sbdf_t sbdf, const char *wanted)
+{
+    static char text[PCI_FACT_SIZE];
+    const char *name;
+
+    for (unsigned int i = 0; (name = pci_describe(pci_device_find(sbdf), i, text)) != NULL; i++) {
+        if (!strcmp(name, wanted)) {
+            return text;
+        }
+    }
+    return "";
+}
+
+static void test_facts(void **state)
+{
+    pci_sbdf_t card = PCI_SBDF(0, 16, PCI_DEVFN(0, 1)), behind = PCI_SBDF(0, 18, PCI_DEVFN(3, 0));
+
+    (void)state;
+    assert_string_equal(fact(card, "vendor"), "8086");
+    assert_string_equal(fact(card, "device"), "10d3");
+    assert_string_equal(fact(card, "class"), "020000");
+    assert_string_equal(fact(card, "place"), "0000:00:08.0/00.1");
+    assert_string_equal(fact(behind, "place"), "0000:00:09.0/01.0/03.0");
+    assert_string_equal(fact(NIC, "place"), "0000:00:02.0");
+    assert_string_equal(fact(card, "serial"), "");
+    pci_device_find(card)->serial = 0x525400ffff123456;
+    assert_string_equal(fact(card, "serial"), "52-54-00-ff-ff-12-34-56");
+    assert_string_equal(fact(card, "owner"), "");
+    fake_domain.id = 7;
+    pci_device_find(card)->owner = &fake_domain;
+    assert_string_equal(fact(card, "owner"), "7");
+    pci_device_find(card)->owner = NULL;
+}
+
 static void test_requester_ids(void **state)
 {
     (void)state;
@@ -95,6 +131,7 @@ static void test_isolation_is_turned_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_facts),
         cmocka_unit_test(test_requester_ids),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_isolation_is_turned_on),
