@@ -67,7 +67,11 @@ DEVICES = {
     "pvpanic": ["-device", "pvpanic,ioport=0x505", "-action", "panic=pause"],
     # A device whose DMA engine its driver can point anywhere.
     "edu": ["-device", "edu,dma_mask=0xffffffffffffffff,addr=0x10"],
-    "e1000e": ["-netdev", "user,id=net0", "-device", "e1000e,netdev=net0,addr=0x12"],
+    # What is sent to port 7 of 10.0.2.100 comes back.
+    "e1000e": [
+        "-netdev", "user,id=net0,guestfwd=tcp:10.0.2.100:7-cmd:cat",
+        "-device", "e1000e,netdev=net0,addr=0x12",
+    ],
     "xhci": [
         "-drive", "file={disk},format=raw,if=none,id=usb0",
         "-device", "qemu-xhci,id=xhci,addr=0x13", "-device", "usb-storage,bus=xhci.0,drive=usb0",
@@ -86,6 +90,8 @@ class Configuration:
     hypervisor: str = "bulkhead"
     # Whose tools domain 0's shell finds first. Debian's are always there.
     toolstack: str = "debian"
+    # Whether domain 0 has the images of driver domains, too; they want our toolstack.
+    driver_domains: bool = False
     # Who loads the hypervisor: QEMU itself, or GRUB from a CD on BIOS or UEFI firmware.
     loader: str = "qemu"
     dom0: str = "pvh"
@@ -128,7 +134,8 @@ class Configuration:
             return list(self.modules)
         kernel = os.path.join(IMAGES, "vmlinuz")
         options = f"console=hvc0 rig.toolstack={self.toolstack} {self.dom0_options}".strip()
-        return [f"{kernel} {options}", os.path.join(IMAGES, TOOLSTACKS[self.toolstack])]
+        files = "dom0-driverdomains.initrd" if self.driver_domains else TOOLSTACKS[self.toolstack]
+        return [f"{kernel} {options}", os.path.join(IMAGES, files)]
 
     def qemu_command(self):
         accelerator = f"tcg,thread={'multi' if self.threads else 'single'}"

@@ -103,6 +103,34 @@ def wait_console(dom0, name, text, seconds):
     raise AssertionError(f"{name} did not say {text!r}, but:\n{console(dom0, name)[-2000:]}")
 
 
+class ConsoleShell:
+    """The shell on a domain's console, inside domain 0's; for a domain that has said it is ready."""
+
+    def __init__(self, dom0, name):
+        self.dom0 = dom0
+        self.name = name
+
+    def __enter__(self):
+        self.dom0.console.sendline(f"xl console {self.name}")
+        self.dom0.console.sendline("")
+        self.dom0.expect("[a-z]# ", 60)
+        return self
+
+    def __exit__(self, *_):
+        self.dom0.console.send("\x1d")
+        time.sleep(2)
+        self.dom0.check("true")
+
+    def check(self, command, timeout=120):
+        """What a command prints, which must succeed. The shell echoes what is sent, perhaps wrapped."""
+        line = f"{{ {command}; echo status $?; }} 2>&1 | sed 's/.*/<&>/'; echo en''ded"
+        self.dom0.console.sendline(line)
+        self.dom0.expect(r"\nended\r*\n", timeout)
+        said = re.findall(r"^<([^&].*)>\r*$", self.dom0.console.before, re.MULTILINE)
+        assert said and said[-1] == "status 0", f"{self.name}: {command}: {said}"
+        return "\n".join(said[:-1])
+
+
 def wait_gone(dom0, *names):
     for name in names:
         dom0.check(f"wait-for 60 sh -c '! xl domid {name}'", timeout=90)
