@@ -2,6 +2,7 @@
 """Our xl beside Debian's in the same boot: the same listings to the letter, and what goes beyond.
 
 The scenarios run in this order on one boot; a guest that our xl has made lives through most of them.
+What a guest does to itself is done by microguests (tests/microguests/ender), which take no time.
 """
 
 import json
@@ -9,10 +10,11 @@ import os
 import re
 
 import pytest
+from guests import write_configuration
 
 from conftest import RESULTS
 
-CONFIGURATION = {"memory": 4096, "toolstack": "bulkhead"}
+CONFIGURATION = {"memory": 4096, "toolstack": "bulkhead", "devices": ("e1000e",)}
 DEBIAN = "/usr/sbin/xl"
 
 # Times and states differ between two looks; everything else may not.
@@ -29,6 +31,8 @@ def plain(text):
     text = re.sub(r"\d+:\d\d:\d\d", "H:MM:SS", text)
     text = re.sub(r"\b[r-][b-][p-][s-][c-][d-]\b|[r-][b-]-(?= +N)", "STATE", text)
     text = re.sub(r"(free_memory +: )\d+", r"\1N", text)
+    # Of domain 0, too: what maps guests' memory borrows pages for as long as it does.
+    text = re.sub(r"(Domain-0 +0 +)\d+(?= +\d+ )", r"\1N", text)
     return [re.sub(r" +(?=N\.N)", " ", line).rstrip() for line in text.splitlines()]
 
 
@@ -95,6 +99,168 @@ def test_failed_creations_leave_nothing(dom0):
     assert "creating-" not in dom0.check("ls /run/xen")
 
 
+def ender(dom0, name, how, *settings):
+    """The configuration of a microguest that ends itself at once: poweroff, reboot, crash, watchdog; or
+    that lives, for any other word."""
+    lines = [f'name="{name}"', 'type="pvh"', 'kernel="/guest/ender"', f'cmdline="{how}"', "memory=16"]
+    return write_configuration(dom0, name, [*lines, *settings])
+
+
+def domains(dom0):
+    """What xl list --json says of each domain, by its name."""
+    return {domain["name"]: domain for domain in json.loads(dom0.check("xl list --json"))}
+
+
+def wait_for(dom0, command, seconds=60):
+    dom0.check(f"wait-for {seconds} sh -c '{command}'", timeout=seconds + 30)
+
+
+def findings(dom0, command):
+    """What xl doctor says: the machine's findings and each function's, by their topics."""
+    said = json.loads(dom0.run(f"xl doctor --json {command}", timeout=60)[1])
+    devices = {
+        device["address"]: {finding["topic"]: finding for finding in device["findings"]} for device in said["devices"]
+    }
+    return {finding["topic"]: finding for finding in said.get("machine", [])}, devices
+
+
+def network_card(dom0):
+    return dom0.check("basename $(dirname $(readlink -f /sys/bus/pci/drivers/e1000e/0*/net))").strip()
+
+
+def test_doctor_of_the_machine(dom0, request):
+    machine, devices = findings(dom0, "")
+    for topic in ("virtualization", "nested-paging", "iommu", "interrupt-remapping"):
+        assert machine[topic]["level"] == "good", machine[topic]
+    own = request.config.getoption("--hypervisor") == "bulkhead"
+    assert machine["virtual-pci"]["level"] == ("good" if own else "note")
+    assert "(e1000e)" in machine["control-domain"]["text"]
+    assert network_card(dom0) in devices
+    assert dom0.run("xl doctor")[0] == 0
+
+
+def test_doctor_of_a_device(dom0):
+    card = network_card(dom0)
+    said = findings(dom0, card)[1][card]
+    assert "with the driver e1000e" in said["owner"]["text"]
+    assert f"xl pci-assignable-add {card}" in said["owner"]["advice"]
+    assert "network driver domain" in said["driver-domain"]["text"]
+    # The functions of the chipset's device 1f do not keep each other apart.
+    together = findings(dom0, "00:1f.2")[1]["0000:00:1f.2"]["group"]["text"]
+    assert "0000:00:1f.3" in together and "functions of one device" in together
+    status, text = dom0.run("xl doctor 00:77.0")
+    assert status == 1 and "[no-such-device]" in text
+
+
+def test_functions_are_taken_off_their_drivers_and_back(dom0):
+    card = network_card(dom0)
+    dom0.check(f"xl pci-assignable-add {card}")
+    assert card in json.loads(dom0.check("xl pci-assignable-list --json"))
+    assert findings(dom0, card)[1][card]["owner"]["level"] == "good"
+    dom0.check(f"xl pci-assignable-remove {card}")
+    assert card not in dom0.check("xl pci-assignable-list")
+    assert network_card(dom0) == card
+
+
+def test_pools(dom0):
+    dom0.check("xl cpupool-cpu-remove Pool-0 1")
+    dom0.check("""xl cpupool-create name=\\"second\\" cpus=[\\"1\\"]""")
+    assert_same(dom0, "cpupool-list")
+    status, text = dom0.run("xl cpupool-rename second Pool-0")
+    assert status == 1 and "[name-taken]" in text
+    dom0.check("xl cpupool-rename second other")
+    dom0.check(f"xl create -q {ender(dom0, 'pooled', 'live')}")
+    dom0.check("xl cpupool-migrate pooled other")
+    assert domains(dom0)["pooled"]["cpupool"] == "other"
+    status, text = dom0.run("xl cpupool-destroy other")
+    assert status == 1 and "the pool still holds 1 domains" in text
+    dom0.check("xl destroy pooled")
+    dom0.check("xl cpupool-destroy other; xl cpupool-cpu-add Pool-0 1")
+    dom0.check("xl cpupool-numa-split")
+    assert [pool["name"] for pool in json.loads(dom0.check("xl cpupool-list --json"))] == ["Pool-node0"]
+    dom0.check("xl cpupool-rename Pool-node0 Pool-0")
+    assert_same(dom0, "cpupool-list -c")
+
+
+def test_dry_run_prints_what_would_be(dom0):
+    said = dom0.check(f"xl create -q -n {ender(dom0, 'dry', 'live')} vcpus=2 'on_crash=\"preserve\"'")
+    config = json.loads(said)
+    assert (config["name"], config["vcpus"], config["on_crash"]) == ("dry", 2, "preserve")
+    assert list(domains(dom0)) == ["Domain-0"]
+
+
+def test_creation_in_the_foreground_waits_for_the_end(dom0):
+    said = dom0.check(f"xl create -F {ender(dom0, 'short', 'poweroff')}", timeout=60)
+    assert "has shut down, reason: poweroff; action: destroy" in said
+    assert list(domains(dom0)) == ["Domain-0"]
+
+
+def test_creation_with_its_console(dom0):
+    said = dom0.check(f"sleep 20 | xl create -q -c {ender(dom0, 'talker', 'poweroff')}", timeout=60)
+    assert "ender: poweroff" in said
+    wait_for(dom0, "! xl domid talker")
+
+
+# What a guest does, what its configuration says to that, and what is there afterwards.
+def test_every_action_at_an_end(dom0):
+    ends = {
+        "off": ("poweroff", "on_poweroff", "destroy"),
+        "kept": ("crash", "on_crash", "preserve"),
+        "dumped": ("crash", "on_crash", "coredump-destroy"),
+        "again": ("watchdog", "on_watchdog", "restart"),
+        "aside": ("reboot", "on_reboot", "rename-restart"),
+        "both": ("crash", "on_crash", "coredump-restart"),
+    }
+    dom0.check("mkdir -p /var/lib/xen/dump")
+    for name, (how, key, action) in ends.items():
+        dom0.check(f"xl create -q {ender(dom0, name, how, f'{key}={chr(34)}{action}{chr(34)}')}", timeout=60)
+    for name, (how, _, action) in ends.items():
+        wait_for(dom0, f"grep -q \"reason: {how}; action: {action}\" /var/log/xen/xl-{name}.log")
+    # A second end of those that come back; then their kept configuration is told to let it be.
+    for name, key in (("again", "on_watchdog"), ("aside", "on_reboot"), ("both", "on_crash")):
+        how = ends[name][0]
+        wait_for(dom0, f"[ $(grep -c \"reason: {how}\" /var/log/xen/xl-{name}.log) -ge 2 ]")
+        dom0.check(f"xl config-update {name} /tmp/{name}.cfg '{key}=\"destroy\"'")
+        wait_for(dom0, f"grep -q \"reason: {how}; action: destroy\" /var/log/xen/xl-{name}.log")
+    there = domains(dom0)
+    assert there["kept"]["state"][3:5] == "sc"
+    asides = sorted(name for name in there if name.startswith("aside"))
+    assert asides and all(re.fullmatch(r"aside-\d+", name) for name in asides)
+    assert set(there) == {"Domain-0", "kept", *asides}
+    dumps = dom0.check("ls /var/lib/xen/dump")
+    assert re.search(r"dumped-\d+\.core", dumps) and len(re.findall(r"both-\d+\.core", dumps)) >= 2
+    assert dom0.check("head -c 4 /var/lib/xen/dump/dumped-*.core | tail -c 3").strip() == "ELF"
+    for name in ("kept", *asides):
+        dom0.check(f"xl destroy {name}")
+    dom0.check("rm -r /var/lib/xen/dump")
+
+
+def test_killed_at_any_moment(dom0):
+    """Whoever dies while it makes a domain: the next one clears that away."""
+    path = ender(dom0, "victim", "live")
+    for tenths in range(1, 9):
+        # Its keeper, which outlives it from the moment when the domain is whole, must not count.
+        dom0.check(f"xl create -q -e -p {path} & sleep 0.{tenths}; kill -9 $!; wait $! 2>/dev/null; true", timeout=60)
+        whole = dom0.run("xl domid victim")[0] == 0 and "creating-" not in dom0.check("ls /run/xen")
+        if whole:
+            dom0.check("xl destroy victim")
+            continue
+        dom0.check(f"xl create -q -e -p {path}; xl destroy victim", timeout=60)
+        assert list(domains(dom0)) == ["Domain-0"], tenths
+        assert "creating-" not in dom0.check("ls /run/xen")
+    tree = dom0.check("xenstore-ls -f")
+    assert not re.search(r"^/(local/domain|libxl)/[1-9]|^/vm/.*victim", tree, re.MULTILINE)
+
+
+def test_destroyed_while_it_starts(dom0):
+    status, text = dom0.run(
+        "xl create -q guest.cfg & wait-for 20 sh -c 'xl domid guest 2>/dev/null'; xl destroy guest; wait $!",
+        timeout=120,
+    )
+    assert status == 1 and re.search(r"xl: guest .*\[[a-z-]+\]", text), text
+    test_failed_creations_leave_nothing(dom0)
+
+
 def test_guest_with_one_command_line(dom0):
     dom0.check("xl create -q guest.cfg vcpus=2 maxvcpus=3 'on_reboot=\"restart\"'", timeout=120)
     dom0.check("wait-for 120 grep GUEST-READY /var/log/xen/console/guest-guest.log", timeout=150)
@@ -158,6 +324,18 @@ def test_disk_comes_and_goes(dom0):
     assert [disk["dev"] for disk in json.loads(dom0.check("xl block-list --json guest"))] == ["xvda", "xvdb"]
     dom0.check("xl block-detach guest xvdb", timeout=120)
     assert "/root/second.img" not in dom0.check("losetup -a")
+
+
+def test_top_shows_every_domain(dom0):
+    said = dom0.check("xl top -b -i 1", timeout=60)
+    assert re.search(r"^ *Domain-0 ", said, re.MULTILINE) and re.search(r"^ *guest ", said, re.MULTILINE)
+
+
+def test_signals_reach_the_guest(dom0):
+    dom0.check("xl sysrq guest h; xl trigger guest nmi 0")
+    wait_for(dom0, "grep -q \"sysrq: HELP\" /var/log/xen/console/guest-guest.log")
+    status, text = dom0.run("xl trigger guest rubbish")
+    assert status == 2 and "[usage]" in text
 
 
 def test_dump_core_is_an_elf_core(dom0):

@@ -77,6 +77,27 @@ struct error *host_cpu_limit(struct toolstack *toolstack, unsigned int *limit)
     return NULL;
 }
 
+struct error *host_get_nodes(struct toolstack *toolstack, uint32_t **nodes, unsigned int *count)
+{
+    TRY(host_cpu_limit(toolstack, count));
+    struct hypervisor *hypervisor = toolstack->hypervisor;
+    xen_sysctl_cputopo_t *places = hypervisor_buffer(hypervisor, *count * sizeof(*places));
+    struct xen_sysctl operation = {.cmd = XEN_SYSCTL_cputopoinfo, .u.cputopoinfo.num_cpus = *count};
+
+    set_xen_guest_handle_raw(operation.u.cputopoinfo.cputopo, places);
+    int result = hypervisor_sysctl(hypervisor, &operation);
+
+    *nodes = memory_resized(NULL, *count, sizeof(**nodes));
+    for (unsigned int cpu = 0; cpu < *count; cpu++)
+        (*nodes)[cpu] =
+            cpu < operation.u.cputopoinfo.num_cpus ? places[cpu].node : XEN_INVALID_NODE_ID;
+    hypervisor_buffer_free(hypervisor, places);
+    if (result >= 0)
+        return NULL;
+    free(*nodes);
+    return refused(result, "ask for the machine's nodes");
+}
+
 const char *host_scheduler_word(unsigned int scheduler)
 {
     switch (scheduler) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Processor pools: cpupool-create, -destroy, -rename, -cpu-add, -cpu-remove, -migrate. Names are
-// kept in xenstore below /local/pool. A pool that cannot be made complete is destroyed again.
+// Processor pools: cpupool-create, -destroy, -rename, -cpu-add, -cpu-remove, -migrate, -numa-split.
+// Names are kept in xenstore below /local/pool. A pool that cannot be made complete is destroyed
+// again.
 #include "xl.h"
 
 #include <toolstack/config.h>
@@ -61,39 +62,68 @@ static struct error *add_cpus(struct xl *xl, uint32_t pool, const struct cpu_set
     return NULL;
 }
 
-static struct error *make_pool(struct xl *xl, struct config *config)
+static struct error *check_name(struct xl *xl, const char *name)
+{
+    struct cpu_pool *pools;
+    bool taken = false;
+    size_t count;
+
+    TRY(host_list_pools(&xl->toolstack, &pools, &count));
+    for (size_t i = 0; i < count; i++)
+        taken |= !strcmp(pools[i].name, name);
+    host_free_pools(pools, count);
+    return taken ? error_new(ERROR_NAME_TAKEN, "another pool is called %s", name) : NULL;
+}
+
+static struct error *set_name(struct xl *xl, uint32_t pool, const char *name)
+{
+    TRY(check_name(xl, name));
+    return store_write(xl->toolstack.store, name, "/local/pool/%u/name", pool);
+}
+
+// A pool of free processors.
+static struct error *make_pool(struct xl *xl, const char *name, uint32_t scheduler,
+                               const struct cpu_set *cpus)
 {
     struct xen_sysctl_cpupool_op operation = {.op = XEN_SYSCTL_CPUPOOL_OP_CREATE,
-                                              .cpupool_id = XEN_SYSCTL_CPUPOOL_PAR_ANY};
+                                              .cpupool_id = XEN_SYSCTL_CPUPOOL_PAR_ANY,
+                                              .sched_id = scheduler};
+
+    TRY(check_name(xl, name));
+    TRY(host_pool_operation(&xl->toolstack, &operation));
+    struct error *error = add_cpus(xl, operation.cpupool_id, cpus, XEN_SYSCTL_CPUPOOL_OP_ADDCPU);
+
+    if (!error)
+        error = set_name(xl, operation.cpupool_id, name);
+    if (error) {
+        error_ignore(add_cpus(xl, operation.cpupool_id, cpus, XEN_SYSCTL_CPUPOOL_OP_RMCPU));
+        error_ignore(operate(xl, XEN_SYSCTL_CPUPOOL_OP_DESTROY, operation.cpupool_id, 0, 0));
+    }
+    return error;
+}
+
+static struct error *make_configured(struct xl *xl, struct config *config)
+{
     const char *name = NULL;
-    const char *scheduler = NULL;
+    const char *word = NULL;
     struct cpu_set cpus;
+    uint32_t scheduler;
     unsigned int limit;
 
     TRY(config_string(config, "name", &name));
-    TRY(config_string(config, "sched", &scheduler));
+    TRY(config_string(config, "sched", &word));
     if (!name)
         return error_advice(error_new(ERROR_VALUE, "name is not set"),
                             "Give the pool a name: name = \"pool\".");
-    TRY(host_get_scheduler(&xl->toolstack, &operation.sched_id));
-    if (scheduler)
-        TRY(scheduler_number(scheduler, &operation.sched_id));
+    TRY(host_get_scheduler(&xl->toolstack, &scheduler));
+    if (word)
+        TRY(scheduler_number(word, &scheduler));
     TRY(host_cpu_limit(&xl->toolstack, &limit));
     cpu_set_make(&cpus, limit);
     struct error *error = read_cpus(config, &cpus);
 
     if (!error)
-        error = host_pool_operation(&xl->toolstack, &operation);
-    if (!error) {
-        error = add_cpus(xl, operation.cpupool_id, &cpus, XEN_SYSCTL_CPUPOOL_OP_ADDCPU);
-        if (!error)
-            error =
-                store_write(xl->toolstack.store, name, "/local/pool/%u/name", operation.cpupool_id);
-        if (error) {
-            error_ignore(add_cpus(xl, operation.cpupool_id, &cpus, XEN_SYSCTL_CPUPOOL_OP_RMCPU));
-            error_ignore(operate(xl, XEN_SYSCTL_CPUPOOL_OP_DESTROY, operation.cpupool_id, 0, 0));
-        }
-    }
+        error = make_pool(xl, name, scheduler, &cpus);
     cpu_set_free(&cpus);
     return error;
 }
@@ -122,7 +152,7 @@ COMMAND(cpupool_create)
     if (!error)
         error = toolstack_open(&xl->toolstack);
     if (!error)
-        error = make_pool(xl, &config);
+        error = make_configured(xl, &config);
     if (!error)
         config_warn_unused(&config, stderr);
     config_free(&config);
@@ -170,7 +200,7 @@ COMMAND(cpupool_rename)
     uint32_t pool;
 
     TRY(pool_argument(xl, argc, argv, 2, 0, &pool));
-    return store_write(xl->toolstack.store, argv[optind + 1], "/local/pool/%u/name", pool);
+    return set_name(xl, pool, argv[optind + 1]);
 }
 
 static struct error *change_cpus(struct xl *xl, int argc, char **argv, uint32_t command)
@@ -208,4 +238,64 @@ COMMAND(cpupool_migrate)
     TRY(pool_argument(xl, argc, argv, 2, 1, &pool));
     TRY(xl_domain(xl, argv[optind], &domid));
     return operate(xl, XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN, pool, 0, domid);
+}
+
+// Moves the processors of one node from the first pool into one of the node's own.
+static struct error *split_off(struct xl *xl, uint32_t scheduler, const uint32_t *nodes,
+                               unsigned int cpus, uint32_t node)
+{
+    char *name = memory_format("Pool-node%u", node);
+    struct cpu_set set;
+
+    cpu_set_make(&set, cpus);
+    for (unsigned int cpu = 0; cpu < cpus; cpu++)
+        if (nodes[cpu] == node)
+            cpu_set_add(&set, cpu);
+    struct error *error = add_cpus(xl, 0, &set, XEN_SYSCTL_CPUPOOL_OP_RMCPU);
+
+    if (!error)
+        error = make_pool(xl, name, scheduler, &set);
+    cpu_set_free(&set);
+    free(name);
+    return error;
+}
+
+static struct error *split(struct xl *xl, const uint32_t *nodes, unsigned int cpus)
+{
+    struct cpu_pool *pools;
+    uint32_t scheduler;
+    size_t count;
+
+    TRY(host_list_pools(&xl->toolstack, &pools, &count));
+    host_free_pools(pools, count);
+    if (count > 1)
+        return error_advice(error_new(ERROR_STATE, "there are several pools already"),
+                            "Destroy all but the first.");
+    TRY(host_get_scheduler(&xl->toolstack, &scheduler));
+    TRY(store_write(xl->toolstack.store, "Pool-node0", "/local/pool/0/name"));
+    for (unsigned int cpu = 0; cpu < cpus; cpu++) {
+        bool first = nodes[cpu] != 0 && nodes[cpu] != XEN_INVALID_NODE_ID;
+
+        for (unsigned int other = 0; other < cpu; other++)
+            first &= nodes[other] != nodes[cpu];
+        if (first)
+            TRY(split_off(xl, scheduler, nodes, cpus, nodes[cpu]));
+    }
+    return NULL;
+}
+
+COMMAND(cpupool_numa_split)
+{
+    uint32_t *nodes;
+    unsigned int cpus;
+
+    while (xl_option(xl, argc, argv, "h", NULL) >= 0)
+        ;
+    TRY(xl_expect_arguments(xl, argc, 0, 0));
+    TRY(toolstack_open(&xl->toolstack));
+    TRY(host_get_nodes(&xl->toolstack, &nodes, &cpus));
+    struct error *error = split(xl, nodes, cpus);
+
+    free(nodes);
+    return error;
 }

@@ -93,20 +93,31 @@ static void refresh_config(struct xl *xl, struct domain_config *config, unsigned
     }
 }
 
+// One that ended soon after its start stays as it is for a while, so that a person can look at it,
+// change its configuration or destroy it. Returns whether it is still there.
+static bool wait_before_restart(struct xl *xl, unsigned int domid, time_t started)
+{
+    struct timespec pause = {.tv_sec = RESTART_SECONDS};
+    domain_info info;
+
+    if (time(NULL) - started >= RESTART_SECONDS)
+        return true;
+    printf("The domain ended soon after its start; waiting %d seconds.\n", RESTART_SECONDS);
+    nanosleep(&pause, NULL);
+    struct error *gone = domain_get_info(&xl->toolstack, domid, &info);
+
+    error_ignore(gone);
+    return !gone && !(info.flags & XEN_DOMINF_dying);
+}
+
 static struct error *restart(struct xl *xl, struct domain_config *config, unsigned int *domid,
-                             bool set_aside, time_t started)
+                             bool set_aside)
 {
     refresh_config(xl, config, *domid);
     if (set_aside)
         TRY(domain_set_aside(&xl->toolstack, *domid));
     else
         TRY(domain_destroy(&xl->toolstack, *domid));
-    if (time(NULL) - started < RESTART_SECONDS) {
-        struct timespec pause = {.tv_sec = RESTART_SECONDS};
-
-        printf("The domain ended soon after its start; waiting %d seconds.\n", RESTART_SECONDS);
-        nanosleep(&pause, NULL);
-    }
     TRY(domain_create(&xl->toolstack, config, domid));
     return domain_unpause(&xl->toolstack, *domid);
 }
@@ -134,8 +145,11 @@ static struct error *act(struct xl *xl, struct domain_config *config, unsigned i
     case END_PRESERVE:
         return NULL;
     default:
-        *again = true;
-        return restart(xl, config, domid, action == END_RENAME_RESTART, started);
+        *again = wait_before_restart(xl, *domid, started);
+        if (*again)
+            return restart(xl, config, domid, action == END_RENAME_RESTART);
+        printf("Domain %u has been destroyed.\n", *domid);
+        return NULL;
     }
 }
 

@@ -193,6 +193,10 @@ static void says_how_a_function_is_reset(void **state)
     read_machine("q35", &facts);
     assert_device(&facts, "0000:00:03.0", TOPIC_RESET, FINDING_GOOD, "function level reset");
     assert_device(&facts, "0000:01:01.0", TOPIC_RESET, FINDING_GOOD, "its bus");
+    // AHCI resets itself, where the hypervisor knows how.
+    assert_device(&facts, "0000:00:1f.2", TOPIC_RESET, FINDING_PROBLEM, "cannot be reset alone");
+    facts.machine.virtual_pci = YES;
+    assert_device(&facts, "0000:00:1f.2", TOPIC_RESET, FINDING_GOOD, "registers of its own");
     facts.devices[place_of(&facts, "0000:00:03.0")].able =
         (struct device_abilities){.readable = true};
     assert_device(&facts, "0000:00:03.0", TOPIC_RESET, FINDING_PROBLEM, "cannot be reset alone");

@@ -134,6 +134,30 @@ static bool resets_bus(const struct doctor_facts *facts, size_t device)
     return true;
 }
 
+// The kinds that Bulkhead resets by registers of their own where PCI offers nothing
+// (hypervisor/drivers/pci/reset_own.c).
+static bool resets_by_own_registers(const struct doctor_facts *facts,
+                                    const struct device_facts *device)
+{
+    static const struct {
+        uint32_t class;
+        uint16_t vendor;
+        uint16_t device;
+    } kinds[] = {
+        {.class = 0x0c0330},
+        {.class = 0x010601},
+        {.vendor = 0x8086, .device = 0x10d3},
+        {.vendor = 0x8086, .device = 0x10f6},
+        {.vendor = 0x8086, .device = 0x150c},
+    };
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (kinds[i].class ? kinds[i].class == device->class
+                           : kinds[i].vendor == device->vendor && kinds[i].device == device->device)
+            return facts->machine.virtual_pci == YES;
+    return false;
+}
+
 static void judge_reset(const struct doctor_facts *facts, size_t device, struct findings *findings)
 {
     const struct device_abilities *able = &facts->devices[device].able;
@@ -147,6 +171,8 @@ static void judge_reset(const struct doctor_facts *facts, size_t device, struct 
         text_add(&list, "%spower state", list.length ? ", " : "");
     if (resets_bus(facts, device))
         text_add(&list, "%sits bus", list.length ? ", " : "");
+    if (resets_by_own_registers(facts, &facts->devices[device]))
+        text_add(&list, "%sregisters of its own", list.length ? ", " : "");
     if (list.length)
         findings_add(findings, FINDING_GOOD, TOPIC_RESET,
                      memory_format("it can be reset between domains: %s", list.bytes), NULL);

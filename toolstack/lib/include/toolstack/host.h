@@ -58,6 +58,11 @@ char *cpu_set_format(const struct cpu_set *set, unsigned int count);
 // How many processors the machine can have: the largest id plus one.
 struct error *host_cpu_limit(struct toolstack *toolstack, unsigned int *limit) MUST_CHECK;
 
+// The NUMA node of each processor (XEN_INVALID_NODE_ID for one that is not there); the caller frees
+// the array.
+struct error *host_get_nodes(struct toolstack *toolstack, uint32_t **nodes,
+                             unsigned int *count) MUST_CHECK;
+
 struct cpu_pool {
     uint32_t id;
     char *name;
