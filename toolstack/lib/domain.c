@@ -116,23 +116,39 @@ char *domain_name(struct toolstack *toolstack, unsigned int domid)
     return store_read(toolstack->store, "/local/domain/%u/name", domid);
 }
 
+char **domain_names(struct toolstack *toolstack, const domain_info *list, size_t count)
+{
+    char **paths = memory_zeroed((count + 1) * sizeof(*paths));
+    char **names = memory_zeroed((count + 1) * sizeof(*names));
+
+    for (size_t i = 0; i < count; i++)
+        paths[i] = memory_format("/local/domain/%u/name", list[i].domain);
+    if (!store_read_many(paths, names, count))
+        for (size_t i = 0; i < count; i++)
+            names[i] = domain_name(toolstack, list[i].domain);
+    for (size_t i = 0; i < count; i++)
+        free(paths[i]);
+    free(paths);
+    return names;
+}
+
 bool domain_find_name(struct toolstack *toolstack, const char *name, unsigned int *domid)
 {
     domain_info *list = NULL;
     size_t count = 0;
     bool found = false;
     struct error *error = domain_list(toolstack, &list, &count);
+    char **names = domain_names(toolstack, list, count);
 
     error_ignore(error);
-    for (size_t i = 0; i < count && !found; i++) {
-        char *candidate = domain_name(toolstack, list[i].domain);
-
-        if (candidate && !strcmp(candidate, name)) {
+    for (size_t i = 0; i < count; i++) {
+        if (!found && names[i] && !strcmp(names[i], name)) {
             *domid = list[i].domain;
             found = true;
         }
-        free(candidate);
+        free(names[i]);
     }
+    free(names);
     free(list);
     return found;
 }

@@ -133,8 +133,11 @@ static struct error *chosen_domains(struct xl *xl, int count, char **words, doma
 {
     struct error *error = NULL;
 
-    if (!count)
-        return domain_list(&xl->toolstack, list, number);
+    if (!count) {
+        TRY(domain_list(&xl->toolstack, list, number));
+        xl_learn_names(xl, *list, *number);
+        return NULL;
+    }
     *list = memory_zeroed((size_t)count * sizeof(**list));
     *number = (size_t)count;
     for (int i = 0; i < count && !error; i++) {

@@ -60,10 +60,33 @@ struct error *xl_domain(struct xl *xl, const char *word, unsigned int *domid)
     return domain_find(&xl->toolstack, word, true, domid);
 }
 
+void xl_learn_names(struct xl *xl, const domain_info *list, size_t count)
+{
+    xl->known = memory_resized(NULL, count, sizeof(*list));
+    memcpy(xl->known, list, count * sizeof(*list));
+    xl->known_names = domain_names(&xl->toolstack, list, count);
+    xl->known_count = count;
+}
+
+static void forget_names(struct xl *xl)
+{
+    for (size_t i = 0; i < xl->known_count; i++)
+        free(xl->known_names[i]);
+    free(xl->known_names);
+    free(xl->known);
+}
+
 char *xl_name(struct xl *xl, unsigned int domid)
 {
-    char *name = domain_name(&xl->toolstack, domid);
+    char *name = NULL;
+    size_t i = 0;
 
+    while (i < xl->known_count && xl->known[i].domain != domid)
+        i++;
+    if (i < xl->known_count)
+        name = memory_copy_optional(xl->known_names[i]);
+    else
+        name = domain_name(&xl->toolstack, domid);
     return name ? name : memory_copy_text("(null)");
 }
 
@@ -135,6 +158,7 @@ int main(int argc, char **argv)
     optind = 0;
     struct error *error = xl.command->run(&xl, argc - first, argv + first);
     toolstack_close(&xl.toolstack);
+    forget_names(&xl);
     if (fflush(stdout) != 0)
         error = error_first(error, error_new(ERROR_SYSTEM, "cannot write the output"));
     if (!error)

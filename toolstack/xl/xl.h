@@ -21,6 +21,10 @@ struct xl {
     bool force;   // -f
     bool dry_run; // -N
     int status;   // exit status of a command that returned no error
+    // What xl_learn_names has found out.
+    domain_info *known;
+    char **known_names;
+    size_t known_count;
 };
 
 struct command {
@@ -49,6 +53,9 @@ struct error *xl_expect_arguments(struct xl *xl, int argc, int low, int high) MU
 
 // The domain named by a word of the command line, which must exist.
 struct error *xl_domain(struct xl *xl, const char *word, unsigned int *domid) MUST_CHECK;
+
+// Asks for the names of all of a list at once, for xl_name; for commands that end soon.
+void xl_learn_names(struct xl *xl, const domain_info *list, size_t count);
 
 // The name of a domain, or "(null)"; the caller frees it.
 char *xl_name(struct xl *xl, unsigned int domid);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <toolstack/store.h>
 #include <unistd.h>
 #include <xenstore.h>
 
@@ -372,4 +373,13 @@ char **xs_check_watch(struct xs_handle *handle)
     free(event.path);
     free(event.value);
     return result;
+}
+
+// The daemon's socket is not there: everything is read one by one.
+bool store_read_many(char *const paths[], char *values[], size_t count)
+{
+    (void)paths;
+    (void)values;
+    (void)count;
+    return false;
 }

@@ -22,6 +22,11 @@ char *store_read(struct store *store, const char *format, ...) PRINTF_LIKE(2, 3)
 long store_read_number(struct store *store, long fallback, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
+// The values of count nodes with one conversation: values[i] as store_read gives them, each to be
+// freed. false, and nothing read, when the daemon has no socket here or does not answer as it
+// should: then they are to be read one by one. Needs no struct store.
+bool store_read_many(char *const paths[], char *values[], size_t count) MUST_CHECK;
+
 // The names of a node's children; *count is 0 and the result NULL when there are none. The caller
 // frees the result with one free().
 char **store_list(struct store *store, size_t *count, const char *format, ...) PRINTF_LIKE(3, 4);
