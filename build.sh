@@ -69,6 +69,7 @@ fuzz)
     ;;
 bench)
     build_hypervisor
+    build_toolstack
     exec tests/bench/bench "$@"
     ;;
 clean) rm -rf out/x86_64 out/sim out/test-results out/lint ;;

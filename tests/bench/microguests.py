@@ -40,7 +40,7 @@ def guest(name, kernel, memory, **settings):
     return f"{name}.cfg", "\n".join(lines) + "\n"
 
 
-def make_initramfs(section, programs, texts):
+def make_initramfs(section, programs, texts, base="dom0.initrd"):
     """Domain 0's initramfs with the microguests and texts (by name); returns the file's path."""
     output = os.path.join(report.OUTPUT, f"{section}.initrd")
     entries = {}
@@ -52,7 +52,7 @@ def make_initramfs(section, programs, texts):
     archive.add_parents(entries)
     archive.write(entries, output + ".addition")
     with open(output, "wb") as whole:
-        for part in (os.path.join(machine.IMAGES, "dom0.initrd"), output + ".addition"):
+        for part in (os.path.join(machine.IMAGES, base), output + ".addition"):
             with open(part, "rb") as source:
                 shutil.copyfileobj(source, whole)
             whole.write(b"\0" * (-whole.tell() % 4))

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #define HOTPLUG_LOG "/var/log/xen/xen-hotplug.log"
@@ -53,7 +53,7 @@ struct error *hotplug_start(const char *type, const char *script, const char *ac
     if (*pid < 0)
         error = error_errno(ERROR_SYSTEM, errno, "cannot start %s", script);
     else
-        *process = (int)syscall(SYS_pidfd_open, *pid, 0);
+        *process = pidfd_open(*pid, 0);
     if (*pid > 0 && *process < 0)
         error = error_errno(ERROR_SYSTEM, errno, "cannot wait for %s", script);
     for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
