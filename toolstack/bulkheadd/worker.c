@@ -6,6 +6,7 @@
 #include "bulkheadd.h"
 
 #include <toolstack/create.h>
+#include <toolstack/device.h>
 #include <toolstack/memory.h>
 
 #include <errno.h>
@@ -35,6 +36,8 @@ static struct error *work(const struct supervised *domain, bool build, unsigned 
 
     if (domain->domid && is_there(&toolstack, domain->domid))
         error_ignore(domain_destroy(&toolstack, domain->domid));
+    else if (domain->domid)
+        error_ignore(devices_orphan(&toolstack, domain->domid));
     if (!build)
         return NULL;
     // The clients of a driver domain know it by its id. One that never had any gets its devices

@@ -53,7 +53,11 @@ struct error *domain_destroy(struct toolstack *toolstack, unsigned int domid)
         error = devices_detach(toolstack, devices, count, true);
     device_list_free(devices, count);
     ending.vm_path = store_read(toolstack->store, "/local/domain/%u/vm", domid);
+    // Whether it served others, as far as it says; its successor would find the rest.
+    free(store_list(toolstack->store, &count, "/local/domain/%u/backend/vif", domid));
     error = error_first(error, domain_destroy_only(toolstack, domid));
+    if (count)
+        error = error_first(error, devices_orphan(toolstack, domid));
     error = error_first(error, store_transaction(toolstack->store, remove_all, &ending));
     domain_config_forget(info.handle);
     free(ending.vm_path);

@@ -142,6 +142,16 @@ int hypervisor_version(struct hypervisor *hypervisor, unsigned int command, void
     return call_with_structure(hypervisor, __HYPERVISOR_xen_version, command, argument, size);
 }
 
+int hypervisor_grant_op(struct hypervisor *hypervisor, unsigned int command, void *argument,
+                        size_t size)
+{
+    memcpy(hypervisor->operation, argument, size);
+    int result = outcome(xencall3(hypervisor->call, __HYPERVISOR_grant_table_op, command,
+                                  (uintptr_t)hypervisor->operation, 1));
+    memcpy(argument, hypervisor->operation, size);
+    return result;
+}
+
 int hypervisor_set_param(struct hypervisor *hypervisor, uint16_t domid, uint32_t index,
                          uint64_t value)
 {
@@ -195,14 +205,14 @@ void hypervisor_unmap(struct hypervisor *hypervisor, void *address, size_t count
 }
 
 struct error *hypervisor_map_grant_table(struct hypervisor *hypervisor, uint16_t domid,
-                                         void **address, void **resource)
+                                         unsigned long count, void **address, void **resource)
 {
     *resource = NULL;
     *address = NULL;
     if (open_memory(hypervisor))
         *resource = xenforeignmemory_map_resource(
             hypervisor->memory, domid, XENMEM_resource_grant_table,
-            XENMEM_resource_grant_table_id_shared, 0, 1, address, PROT_READ | PROT_WRITE, 0);
+            XENMEM_resource_grant_table_id_shared, 0, count, address, PROT_READ | PROT_WRITE, 0);
     if (!*resource)
         return error_errno(ERROR_HYPERVISOR, errno, "cannot map the grant table");
     return NULL;

@@ -174,7 +174,7 @@ static struct error *seed_grants(struct hypervisor *hypervisor, unsigned int dom
     void *table;
     void *resource;
 
-    TRY(hypervisor_map_grant_table(hypervisor, (uint16_t)domid, &table, &resource));
+    TRY(hypervisor_map_grant_table(hypervisor, (uint16_t)domid, 1, &table, &resource));
     grant_entry_v1_t *entries = table;
 
     entries[GNTTAB_RESERVED_CONSOLE].domid = (domid_t)backend;

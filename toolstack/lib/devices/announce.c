@@ -82,7 +82,10 @@ struct error *devices_announce(struct toolstack *toolstack, unsigned int backend
     struct error *error = device_list_served(toolstack, backend, &entries, &count);
 
     for (size_t i = 0; i < count && !error; i++) {
-        error = store_transaction(toolstack->store, announce, &entries[i]);
+        // What the guest has begun to send since.
+        error = device_answer_open(toolstack, &entries[i]);
+        if (!error)
+            error = store_transaction(toolstack->store, announce, &entries[i]);
         error_in_device(error, "%s %u of domain %u", entries[i].type, entries[i].devid,
                         entries[i].domid);
     }

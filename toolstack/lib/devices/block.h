@@ -4,8 +4,8 @@
 // done here in one process. The nodes that are written are the same, so either can undo the other.
 //
 // In a driver domain every disk is behind a loop device that goes past the page cache and takes one
-// request at a time, so that nothing that was acknowledged is lost with the domain, and the ring says
-// at any moment what has not been done (docs/healing.md).
+// request at a time, so that nothing that was acknowledged is lost with the domain, and the ring
+// says at any moment what has not been done (docs/healing.md).
 #ifndef DEVICES_BLOCK_H
 #define DEVICES_BLOCK_H
 

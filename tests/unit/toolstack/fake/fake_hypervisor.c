@@ -13,6 +13,7 @@
 #include <xen/xen.h>
 #include <xen/domctl.h>
 #include <xen/event_channel.h>
+#include <xen/grant_table.h>
 #include <xen/hvm/hvm_op.h>
 #include <xen/hvm/save.h>
 #include <xen/memory.h>
@@ -231,6 +232,9 @@ static int dispatch(unsigned int op, uint64_t first, uint64_t second)
     case __HYPERVISOR_event_channel_op:
         ((struct evtchn_alloc_unbound *)second)->port = 7;
         return 0;
+    case __HYPERVISOR_grant_table_op:
+        ((struct gnttab_query_size *)second)->nr_frames = 1;
+        return first == GNTTABOP_query_size ? 0 : -EOPNOTSUPP;
     case __HYPERVISOR_hvm_op:
         return 0;
     default:
@@ -276,6 +280,14 @@ int xencall1(xencall_handle *handle, unsigned int op, uint64_t first)
 int xencall2(xencall_handle *handle, unsigned int op, uint64_t first, uint64_t second)
 {
     (void)handle;
+    return call(op, first, second);
+}
+
+int xencall3(xencall_handle *handle, unsigned int op, uint64_t first, uint64_t second,
+             uint64_t third)
+{
+    (void)handle;
+    (void)third;
     return call(op, first, second);
 }
 

@@ -73,6 +73,13 @@ struct error *devices_detach(struct toolstack *toolstack, const struct device_en
 // Does not wait for the backends.
 struct error *devices_announce(struct toolstack *toolstack, unsigned int backend) MUST_CHECK;
 
+// For when the domain that served them has died: answers what it had taken and can be lost, the
+// packets that its clients were sending, as lost, so that a successor begins with empty rings.
+// Doing it again does no harm.
+struct error *devices_orphan(struct toolstack *toolstack, unsigned int backend) MUST_CHECK;
+struct error *device_answer_open(struct toolstack *toolstack,
+                                 const struct device_entry *entry) MUST_CHECK;
+
 // The devices that a domain serves to others; device_list_free frees them.
 struct error *device_list_served(struct toolstack *toolstack, unsigned int backend,
                                  struct device_entry **entries, size_t *count) MUST_CHECK;

@@ -36,8 +36,8 @@ struct error *domain_get_info(struct toolstack *toolstack, unsigned int domid,
 // The name of a domain, which the caller frees; NULL when it has none.
 char *domain_name(struct toolstack *toolstack, unsigned int domid);
 
-// The names of all of a list, in its order, as domain_name gives them; asked for together. The caller
-// frees each and the array.
+// The names of all of a list, in its order, as domain_name gives them; asked for together. The
+// caller frees each and the array.
 char **domain_names(struct toolstack *toolstack, const domain_info *list, size_t count);
 
 // The domain that a person means by a name or a number. Numbers are taken without asking whether

@@ -41,6 +41,8 @@ int hypervisor_event_op(struct hypervisor *hypervisor, unsigned int command, voi
                         size_t size);
 int hypervisor_sched_op(struct hypervisor *hypervisor, unsigned int command, void *argument,
                         size_t size);
+int hypervisor_grant_op(struct hypervisor *hypervisor, unsigned int command, void *argument,
+                        size_t size);
 // argument may be NULL, for commands whose answer is the result.
 int hypervisor_version(struct hypervisor *hypervisor, unsigned int command, void *argument,
                        size_t size);
@@ -58,9 +60,10 @@ void *hypervisor_map_range(struct hypervisor *hypervisor, uint16_t domid, xen_pf
                            size_t count);
 void hypervisor_unmap(struct hypervisor *hypervisor, void *address, size_t count);
 
-// Maps the first frame of the domain's grant table.
+// Maps the first frames of the domain's grant table.
 struct error *hypervisor_map_grant_table(struct hypervisor *hypervisor, uint16_t domid,
-                                         void **address, void **resource) MUST_CHECK;
+                                         unsigned long count, void **address,
+                                         void **resource) MUST_CHECK;
 void hypervisor_unmap_resource(struct hypervisor *hypervisor, void *resource);
 
 #endif
