@@ -21,6 +21,7 @@ import tap
 
 SCRATCH = os.environ.get("HOTPLUG_ROOT", "")
 GUESTS = {1: "00:16:3e:00:00:01", 2: "00:16:3e:00:00:02", 3: "00:16:3e:00:00:03"}
+SOL_PACKET, PACKET_AUXDATA, VLAN_VALID = 263, 8, 0x10
 IPV4, ARP, IPV6, VLAN = 0x0800, 0x0806, 0x86DD, 0x8100
 
 STORE = {
@@ -92,6 +93,7 @@ class Network:
                             "peer", "name", f"guest{domid}"], check=True)  # fmt: skip
             subprocess.run(["ip", "link", "set", f"guest{domid}", "up"], check=True)
             self.sockets[domid] = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            self.sockets[domid].setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
             self.sockets[domid].bind((f"guest{domid}", 0))
         return self
 
@@ -120,6 +122,18 @@ class Network:
                 return seen
         raise AssertionError("the frame that must pass did not")
 
+    def hears(self, receiver, frame, seconds=3.0):
+        """Whether a guest gets a frame that was sent a moment ago."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.sockets[receiver].settimeout(max(end - time.monotonic(), 0.01))
+            try:
+                if whole_frame(self.sockets[receiver]).startswith(frame):
+                    return True
+            except socket.timeout:
+                break
+        return False
+
     def stopped(self, sender, receiver, frame):
         return not self.passes(sender, receiver, frame)
 
@@ -130,6 +144,24 @@ def octets(mac):
 
 def ethernet(mac, kind, payload):
     return b"\xff" * 6 + octets(mac) + struct.pack(">H", kind) + payload.ljust(46, b"\0")
+
+
+def whole_frame(guest):
+    """The next frame with its VLAN tag, which the kernel takes out and tells beside it."""
+    frame, beside, _, _ = guest.recvmsg(2000, 100)
+    for _, _, data in beside:
+        status, tag = struct.unpack_from("=I12xH", data)
+        if status & VLAN_VALID:
+            return tagged_as(frame, tag)
+    return frame
+
+
+def tagged_as(frame, tag):
+    return frame[:12] + struct.pack(">HH", VLAN, tag) + frame[12:]
+
+
+def untagged(frame):
+    return frame[:12] + frame[16:]
 
 
 def ipv4(address, mac=GUESTS[1]):
@@ -194,6 +226,43 @@ def test_a_foreign_ip_address_is_stopped():
         neighbour = bytes([136]) + bytes(7) + socket.inet_pton(socket.AF_INET6, "2001:db8::2")
         assert network.stopped(1, 2, ipv6("fe80::216:3eff:fe00:1", neighbour))
         assert network.stopped(1, 2, ethernet(GUESTS[1], 0x88B5, b"anything else"))
+
+
+class Switch:
+    """Open vSwitch as the driver domain runs it, but for its kernel module: frames go through vswitchd."""
+
+    def __enter__(self):
+        in_root("/bin/sh", "-c", """
+            mkdir -p /run/openvswitch /run/log && cd /run/openvswitch &&
+            ovsdb-tool create conf.db /usr/share/openvswitch/vswitch.ovsschema &&
+            ovsdb-server conf.db --remote=punix:db.sock --pidfile --detach --no-chdir -vconsole:off &&
+            ovs-vsctl --no-wait init && /usr/lib/openvswitch-switch/ovs-vswitchd unix:db.sock \\
+            --pidfile --detach --no-chdir -vconsole:off --log-file=/run/log/vswitchd.log &&
+            ovs-vsctl --timeout=20 add-br xenbr0 -- set bridge xenbr0 datapath_type=netdev""")  # fmt: skip
+        return self
+
+    def __exit__(self, *_):
+        in_root("/bin/sh", "-c", "kill $(cat /run/openvswitch/*.pid); rm -rf /run/openvswitch")
+
+
+def tagged(tag, mac):
+    return ethernet(mac, VLAN, struct.pack(">HH", tag, 0x88B5) + b"tagged frame of a test")
+
+
+def test_openvswitch_keeps_vlans_apart():
+    with Network() as network, Switch():
+        connect("vif-openvswitch", 1, bridge="xenbr0.5")
+        connect("vif-openvswitch", 2, bridge="xenbr0.6")
+        connect("vif-openvswitch", 3, bridge="xenbr0:5:7")
+        plain = ethernet(GUESTS[1], 0x88B5, b"a frame of VLAN 5")
+        network.sockets[1].send(plain)
+        assert network.hears(3, tagged_as(plain, 5)) and not network.hears(2, plain, seconds=1)
+        network.sockets[3].send(tagged(5, GUESTS[3]))
+        assert network.hears(1, untagged(tagged(5, GUESTS[3])))
+        network.sockets[3].send(tagged(6, GUESTS[3]))
+        assert not network.hears(2, untagged(tagged(6, GUESTS[3])), seconds=1)
+        call("vif-openvswitch", "offline", "vif", 1)
+        assert "vif1.0" not in in_root("ovs-vsctl", "list-ports", "xenbr0")[1]
 
 
 def test_an_interface_gets_the_name_that_is_asked_for():
@@ -294,7 +363,9 @@ def mount_all():
         subprocess.run(["mount", "-t", kind, kind, SCRATCH + where], check=True)
     os.makedirs(f"{SCRATCH}/run/tmp")
     subprocess.run(["mount", "-t", "sysfs", "sysfs", "/sys"], check=True)
-    os.mknod(f"{SCRATCH}/dev/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.makedirs(f"{SCRATCH}/dev/net")
+    for name, number in (("null", (1, 3)), ("urandom", (1, 9)), ("net/tun", (10, 200))):
+        os.mknod(f"{SCRATCH}/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(*number))
     in_root("ip", "link", "set", "lo", "up")
     # On a machine that runs containers bridges ask the IP rules, too; a driver domain's do not.
     for name in glob.glob("/proc/sys/net/bridge/bridge-nf-call-*"):

@@ -32,7 +32,8 @@ struct record {
     enum stage stage;
     int process;
     int pid;
-    bool seen; // in this look
+    bool seen;     // in this look
+    bool own_disk; // connected here, without a script
 };
 
 struct server {
@@ -59,10 +60,14 @@ static void report(struct record *record, struct error *error)
 {
     error_in_device(error, "%s %u of domain %u", record->type, record->devid, record->domid);
     error_print(error, stderr, "");
-    // Whoever waits for the device in the control domain reads these.
+    // Whoever waits for the device in the control domain reads what follows.
     struct store *store = record->server->toolstack->store;
+    // A script may have said more than is known here.
+    char *told = store_read(store, "%s/hotplug-error", record->path);
 
-    error_ignore(store_write(store, error->message, "%s/hotplug-error", record->path));
+    if (!told)
+        error_ignore(store_write(store, error->message, "%s/hotplug-error", record->path));
+    free(told);
     error_ignore(store_write(store, "error", "%s/hotplug-status", record->path));
     error_free(error);
     record->stage = STAGE_FAILED;
@@ -102,13 +107,6 @@ static void script_ended(void *context)
     look(record->server);
 }
 
-// Disks with the ordinary script are connected here: what healing needs of a disk (docs/healing.md)
-// is not left to a script.
-static bool is_own_disk(const struct record *record)
-{
-    return !strcmp(record->type, "vbd") && record->script && !strcmp(record->script, BLOCK_SCRIPT);
-}
-
 static void connect_disk(struct record *record, enum stage stage)
 {
     struct toolstack *toolstack = record->server->toolstack;
@@ -131,7 +129,7 @@ static void connect_disk(struct record *record, enum stage stage)
 
 static void start(struct record *record, enum stage stage)
 {
-    if (is_own_disk(record)) {
+    if (record->own_disk) {
         connect_disk(record, stage);
         return;
     }
@@ -193,6 +191,18 @@ static struct record *find_record(struct server *server, const char *path)
     return NULL;
 }
 
+// Disks with the ordinary script are connected here: what healing needs of a disk (docs/healing.md)
+// is not left to a script. But a script looks for what is named by a label.
+static bool is_own_disk(const struct record *record)
+{
+    char *target = store_read(record->server->toolstack->store, "%s/params", record->path);
+    bool own = !strcmp(record->type, "vbd") && record->script &&
+               !strcmp(record->script, BLOCK_SCRIPT) && target && *target == '/';
+
+    free(target);
+    return own;
+}
+
 static void add_record(struct server *server, const char *type, const char *domid,
                        const char *devid, char *path)
 {
@@ -207,6 +217,7 @@ static void add_record(struct server *server, const char *type, const char *domi
                               .path = path,
                               .script = store_read(store, "%s/script", path),
                               .seen = true};
+    record->own_disk = is_own_disk(record);
     // One that an earlier run of this program has connected.
     if (status && !strcmp(status, "connected"))
         record->stage = STAGE_CONNECTED;
