@@ -14,6 +14,7 @@ Usage: ./build.sh COMMAND
   hypervisor                build out/x86_64/bulkhead
   toolstack                 build the tree out/x86_64/toolstack
   driverdomains             build out/x86_64/driverdomains/NAME, images of driver domains
+  image                     build out/x86_64/bulkhead.img, a disk image for BIOS and UEFI machines
   run [--batch] [OPTION...] boot it in QEMU with Debian 13 as domain 0 and show it at work
   test                      run all tests, then print one line of totals
   test unit|lint            run one group of tests
@@ -55,6 +56,11 @@ deps) scripts/deps ;;
 hypervisor) build_hypervisor ;;
 toolstack) build_toolstack ;;
 driverdomains) build_driverdomains ;;
+image)
+    build_hypervisor
+    build_driverdomains
+    make -C distribution
+    ;;
 run)
     build_hypervisor
     exec tests/rig/demo "$@"

@@ -18,8 +18,8 @@ Where files come from and what is done with them, in this order:
 What a toolstack has to know of the domain that runs the image; written to "settings":
   summary TEXT...          one line for people
   memory MIB               how much the domain needs
-  devices CLASS...         PCI classes it takes: four or six hexadecimal digits, as lspci -n has them
-  restart POLICY           always, or never: what to do when the domain dies
+  devices CLASS...         PCI devices it takes, by the classes of the launch configuration
+  restart POLICY           always, on-failure or never: what to do when the domain has ended
 
 Each statement remembers where it stands, and every mistake is a RecipeError that begins with it.
 """
@@ -66,8 +66,11 @@ SHAPES = {
     ("service", 0): (r"[a-z][a-z0-9-]*", "is no name of a service"),
     ("beside", 0): (r"[A-Za-z0-9][A-Za-z0-9._-]*", "is no name of a file"),
     ("memory", 0): (r"[1-9][0-9]*", "is no number of MiB"),
-    ("devices", None): (r"[0-9a-f]{4}([0-9a-f]{2})?", "is no PCI class such as 0200"),
-    ("restart", 0): (r"always|never", "is neither always nor never"),
+    ("devices", None): (
+        r"storage|ahci|nvme|network|audio|usb",
+        "is none of storage, ahci, nvme, network, audio, usb",
+    ),
+    ("restart", 0): (r"always|on-failure|never", "is none of always, on-failure, never"),
 }
 
 

@@ -27,7 +27,7 @@ TOP = os.path.dirname(os.path.dirname(RIG))
 IMAGES = os.path.join(TOP, "out", "rig")
 LOCK = os.environ.get("BULKHEAD_QEMU_LOCK", os.path.join(IMAGES, "lock"))
 
-LOADERS = ("qemu", "grub-bios", "grub-uefi")
+LOADERS = ("qemu", "grub-bios", "grub-uefi", "image-bios", "image-uefi")
 TOOLSTACKS = {
     "debian": "dom0.initrd",
     "bulkhead": "dom0-toolstack.initrd",
@@ -69,7 +69,9 @@ DEVICES = {
     "edu": ["-device", "edu,dma_mask=0xffffffffffffffff,addr=0x10"],
     # What is sent to port 7 of 10.0.2.100 comes back.
     "e1000e": [
-        "-netdev", "user,id=net0,guestfwd=tcp:10.0.2.100:7-cmd:cat",
+        # Both places return what they are sent.
+        "-netdev",
+        "user,id=net0,guestfwd=tcp:10.0.2.100:7-cmd:cat,guestfwd=tcp:10.0.2.100:7000-cmd:cat",
         "-device", "e1000e,netdev=net0,addr=0x12",
     ],
     "xhci": [
@@ -92,7 +94,8 @@ class Configuration:
     toolstack: str = "debian"
     # Whether domain 0 has the images of driver domains, too; they want our toolstack.
     driver_domains: bool = False
-    # Who loads the hypervisor: QEMU itself, or GRUB from a CD on BIOS or UEFI firmware.
+    # Who loads the hypervisor: QEMU itself, or GRUB on BIOS or UEFI firmware: from a CD made for the
+    # occasion, or from the distribution's disk image, of which disk_image names a copy.
     loader: str = "qemu"
     dom0: str = "pvh"
     cpus: int = 2
@@ -118,6 +121,7 @@ class Configuration:
     hypervisor_file: str = None
     modules: tuple = None
     disk_size: int = 1 << 30
+    disk_image: str = os.path.join(TOP, "out", "x86_64", "bulkhead.img")
     log: str = None
 
     def hypervisor_path(self):
@@ -160,8 +164,11 @@ class Configuration:
             if self.module_list():
                 arguments += ["-initrd", ",".join(self.module_list())]
             return arguments
-        firmware = iso.UEFI_ARGUMENTS if self.loader == "grub-uefi" else []
-        return firmware + ["-cdrom", self.iso_path()]
+        firmware = iso.UEFI_ARGUMENTS if self.loader.endswith("uefi") else []
+        if self.loader.startswith("grub"):
+            return firmware + ["-cdrom", self.iso_path()]
+        disk = f"file={self.disk_image},format=raw,if=none,id=boot"
+        return firmware + ["-drive", disk, "-device", "ide-hd,drive=boot,bus=ide.0,bootindex=0"]
 
     def iso_path(self):
         return os.path.join(IMAGES, "boot.iso")
@@ -230,7 +237,7 @@ class Machine:
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         Machine.running = self
         self.begin = time.monotonic()
-        if self.configuration.loader != "qemu":
+        if self.configuration.loader.startswith("grub"):
             self.make_iso()
         self.monitor = qmp.Monitor()
         command = self.configuration.qemu_command() + self.monitor.qemu_arguments()
@@ -346,8 +353,11 @@ class Machine:
 
 def missing_files(configuration):
     """The files that a boot needs and that are not there."""
-    paths = [configuration.hypervisor_path()]
-    paths += [module.split(" ")[0] for module in configuration.module_list()]
+    if configuration.loader.startswith("image"):
+        paths = [configuration.disk_image]
+    else:
+        paths = [configuration.hypervisor_path()]
+        paths += [module.split(" ")[0] for module in configuration.module_list()]
     missing = [path for path in paths if not os.path.exists(path)]
     if shutil.which("qemu-system-x86_64") is None:
         missing.append("qemu-system-x86_64")
