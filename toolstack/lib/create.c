@@ -337,6 +337,21 @@ static struct error *make_named(struct creation *creation)
     return error;
 }
 
+// A driver domain watches each device that it serves, and writes its nodes. A xenstored that knows
+// no quotas of single domains leaves it at what all have.
+static void raise_quotas(const struct creation *creation)
+{
+    static const struct {
+        const char *name;
+        unsigned int value;
+    } quotas[] = {{"watches", 4096}, {"nodes", 16384}, {"memory", 32 << 20}};
+
+    if (!creation->config->driver_domain)
+        return;
+    for (size_t i = 0; i < sizeof(quotas) / sizeof(quotas[0]); i++)
+        store_set_quota(creation->domid, quotas[i].name, quotas[i].value);
+}
+
 static struct error *attach_devices(struct creation *creation)
 {
     const struct domain_config *config = creation->config;
@@ -376,6 +391,7 @@ static struct error *create(struct creation *creation)
                    &creation->ports));
     TRY(store_transaction(toolstack->store, write_rings, creation));
     TRY(store_introduce(toolstack->store, creation->domid, STORE_FRAME, creation->ports.store));
+    raise_quotas(creation);
     TRY(attach_devices(creation));
     // What an earlier domain of this id served to others is served by this one.
     if (creation->config->domid)

@@ -63,6 +63,10 @@ struct error *store_set_access_below(struct store *store, struct store_access ac
 typedef struct error *store_body(struct store *store, void *context);
 struct error *store_transaction(struct store *store, store_body *body, void *context) MUST_CHECK;
 
+// Gives a domain that has been introduced a quota of its own: "watches", "nodes", "memory" (bytes).
+// false when the daemon refuses; one of Xen 4.20 does not know this request.
+bool store_set_quota(unsigned int domid, const char *name, unsigned int value);
+
 // Tells xenstored of a domain's ring, and of its end.
 struct error *store_introduce(struct store *store, unsigned int domid, unsigned long frame,
                               unsigned int port) MUST_CHECK;

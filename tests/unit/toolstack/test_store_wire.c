@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading many nodes at once, against a daemon of the test's own: its answers, and every way in
-// which they can be wrong. The daemon is a child process at a socket of the test's.
+// Reading many nodes at once and setting quotas, against a daemon of the test's own: its answers,
+// and every way in which they can be wrong. The daemon is a child process at a socket of the
+// test's.
 #include "check.h"
 
 #include <stdio.h>
@@ -33,6 +34,15 @@ static bool answer(int client, unsigned int number, enum fault fault)
 
     if (!get_all(client, &head, sizeof(head)) || !get_all(client, path, head.len))
         return false;
+    if (head.type == XS_DIRECTORY_PART + 4) {
+        static const char wanted[] = "7\0watches\0"
+                                     "4096";
+        bool expected = head.len == sizeof(wanted) && !memcmp(path, wanted, sizeof(wanted));
+
+        head.type = expected ? head.type : XS_ERROR;
+        head.len = 0;
+        return send(client, &head, sizeof(head), MSG_NOSIGNAL) > 0;
+    }
     bool missing = number % 10 == 9;
     int length =
         snprintf(value, sizeof(value), "%s%s", missing ? "ENOENT" : "value ", missing ? "" : path);
@@ -121,6 +131,19 @@ static void a_faulty_daemon_gives_nothing(void **state)
     }
 }
 
+static void sets_a_quota(void **state)
+{
+    pid_t child = start_daemon(NO_FAULT);
+
+    (void)state;
+    setenv("XENSTORED_PATH", SOCKET, 1);
+    assert_true(store_set_quota(7, "watches", 4096));
+    waitpid(child, NULL, 0);
+    child = start_daemon(NO_FAULT);
+    assert_false(store_set_quota(7, "nodes", 4096));
+    waitpid(child, NULL, 0);
+}
+
 static void without_a_daemon_there_is_nothing(void **state)
 {
     char *values[1];
@@ -129,6 +152,7 @@ static void without_a_daemon_there_is_nothing(void **state)
     (void)state;
     setenv("XENSTORED_PATH", FOLDER "/nowhere", 1);
     assert_false(store_read_many(&path, values, 1));
+    assert_false(store_set_quota(1, "nodes", 1));
 }
 
 int main(void)
@@ -136,8 +160,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_all_in_order),
         cmocka_unit_test(a_faulty_daemon_gives_nothing),
+        cmocka_unit_test(sets_a_quota),
         cmocka_unit_test(without_a_daemon_there_is_nothing),
     };
 
-    return cmocka_run_group_tests_name("store_many", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("store_wire", tests, NULL, NULL);
 }
