@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# The library, linked into each program: $(LIB), and the libraries it needs, $(LIB_LIBS). What reads
-# kernel images and JSON is linked statically: a control domain then needs no more than Xen's
-# libraries, and a listing does not load decompressors.
+# The library, linked into each program: $(LIB), and the libraries it needs, $(LIB_LIBS). All but libc
+# are linked statically: a control domain needs no more than that, and starting a command, which is
+# most of what a listing costs, loads one library instead of a dozen.
 LIB_SOURCES := $(sort $(wildcard lib/*.c lib/*/*.c))
 $(eval $(call archive,libtoolstack,$(LIB_SOURCES)))
 LIB := $(OBJ)/libtoolstack.a
-LIB_LIBS := -lxencall -lxenforeignmemory -lxenevtchn -lxengnttab -lxenstore -lxentoolcore \
-    -Wl,-Bstatic -ljson-c -lzstd -llzma -lbz2 -llz4 -lz -Wl,-Bdynamic
+LIB_LIBS := -Wl,-Bstatic -lxencall -lxenforeignmemory -lxenevtchn -lxengnttab -lxenstore -lxentoolcore \
+    -lxentoollog $(LIB) -ljson-c -lzstd -llzma -lbz2 -llz4 -lz -Wl,-Bdynamic
 
 $(OBJ)/generated/%.h: lib/builder/%.asl
 	@mkdir -p $(@D)
