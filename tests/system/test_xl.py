@@ -130,9 +130,11 @@ def network_card(dom0):
 
 def test_doctor_of_the_machine(dom0, request):
     machine, devices = findings(dom0, "")
-    for topic in ("virtualization", "nested-paging", "iommu", "interrupt-remapping"):
-        assert machine[topic]["level"] == "good", machine[topic]
     own = request.config.getoption("--hypervisor") == "bulkhead"
+    for topic in ("virtualization", "nested-paging", "iommu", "interrupt-remapping"):
+        # The incumbent's log forgets early what it says of interrupts.
+        levels = ("good",) if own or topic != "interrupt-remapping" else ("good", "note")
+        assert machine[topic]["level"] in levels, machine[topic]
     assert machine["virtual-pci"]["level"] == ("good" if own else "note")
     assert "(e1000e)" in machine["control-domain"]["text"]
     assert network_card(dom0) in devices
@@ -196,7 +198,7 @@ def test_creation_in_the_foreground_waits_for_the_end(dom0):
 
 
 def test_creation_with_its_console(dom0):
-    said = dom0.check(f"sleep 20 | xl create -q -c {ender(dom0, 'talker', 'poweroff')}", timeout=60)
+    said = dom0.check(f"sleep 5 | xl create -q -c {ender(dom0, 'talker', 'poweroff')}", timeout=60)
     assert "ender: poweroff" in said
     wait_for(dom0, "! xl domid talker")
 
@@ -222,6 +224,8 @@ def test_every_action_at_an_end(dom0):
         wait_for(dom0, f"[ $(grep -c \"reason: {how}\" /var/log/xen/xl-{name}.log) -ge 2 ]")
         dom0.check(f"xl config-update {name} /tmp/{name}.cfg '{key}=\"destroy\"'")
         wait_for(dom0, f"grep -q \"reason: {how}; action: destroy\" /var/log/xen/xl-{name}.log")
+    for name in ("off", "dumped", "again", "aside", "both"):
+        wait_for(dom0, f"! xl domid {name}")
     there = domains(dom0)
     assert there["kept"]["state"][3:5] == "sc"
     asides = sorted(name for name in there if name.startswith("aside"))
@@ -254,7 +258,8 @@ def test_killed_at_any_moment(dom0):
 
 def test_destroyed_while_it_starts(dom0):
     status, text = dom0.run(
-        "xl create -q guest.cfg & wait-for 20 sh -c 'xl domid guest 2>/dev/null'; xl destroy guest; wait $!",
+        "xl create -q guest.cfg & for i in $(seq 200); do xl domid guest 2>/dev/null && break; done; "
+        "xl destroy guest; wait $!",
         timeout=120,
     )
     assert status == 1 and re.search(r"xl: guest .*\[[a-z-]+\]", text), text

@@ -161,7 +161,7 @@ static void join(int terminal, int escape)
 }
 
 struct error *console_attach(struct xl *xl, unsigned int domid, const char *type,
-                             unsigned int number, int escape)
+                             unsigned int number, int escape, bool unpause)
 {
     struct termios raw;
     char *path;
@@ -180,11 +180,15 @@ struct error *console_attach(struct xl *xl, unsigned int domid, const char *type
         tcsetattr(terminal, TCSANOW, &raw);
     }
     fflush(stdout);
-    make_terminal_raw();
-    join(terminal, escape);
-    restore_terminal();
+    if (unpause)
+        error = domain_unpause(&xl->toolstack, domid);
+    if (!error) {
+        make_terminal_raw();
+        join(terminal, escape);
+        restore_terminal();
+    }
     close(terminal);
-    return NULL;
+    return error;
 }
 
 // "^]" or a single character.
@@ -219,5 +223,5 @@ COMMAND(console)
     if (strcmp(type, "pv") && strcmp(type, "serial"))
         return xl_misused(xl, "consoles are of type pv or serial");
     TRY(xl_domain(xl, argv[optind], &domid));
-    return console_attach(xl, domid, type, number, escape);
+    return console_attach(xl, domid, type, number, escape, false);
 }

@@ -114,14 +114,17 @@ static void parse_create_option(int option, struct create_options *options)
 static struct error *run_domain(struct xl *xl, const struct create_options *options,
                                 struct domain_config *config, unsigned int domid)
 {
+    // Who waits in the foreground has no terminal left for the console.
+    bool console = options->console && !options->foreground;
     bool watching =
         !options->no_watch && (options->foreground || xl_into_background(xl, config->name));
 
+    // With its console, the domain runs when that is joined, so that nothing is missed.
     if (watching)
-        return watch_domain(xl, config, domid, !options->paused);
-    if (options->no_watch && !options->paused)
-        TRY(domain_unpause(&xl->toolstack, domid));
-    return options->console ? console_attach(xl, domid, "pv", 0, CONSOLE_ESCAPE) : NULL;
+        return watch_domain(xl, config, domid, !options->paused && !console);
+    if (console)
+        return console_attach(xl, domid, "pv", 0, CONSOLE_ESCAPE, !options->paused);
+    return options->no_watch && !options->paused ? domain_unpause(&xl->toolstack, domid) : NULL;
 }
 
 COMMAND(create)

@@ -77,9 +77,10 @@ struct error *watch_domain(struct xl *xl, struct domain_config *config, unsigned
 // process that stays in the background; connections are closed in both.
 bool xl_into_background(struct xl *xl, const char *name);
 
-// Joins the terminal with a console of a domain until the escape character is typed.
+// Joins the terminal with a console of a domain until the escape character is typed or the domain
+// is gone; unpauses the domain, if so told, when the two are connected.
 struct error *console_attach(struct xl *xl, unsigned int domid, const char *type,
-                             unsigned int number, int escape) MUST_CHECK;
+                             unsigned int number, int escape, bool unpause) MUST_CHECK;
 #define CONSOLE_ESCAPE 0x1d // ctrl-]
 
 // Writes a domain's memory to a file.
