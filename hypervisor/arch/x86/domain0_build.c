@@ -17,6 +17,7 @@
 #include <bulkhead/page.h>
 #include <bulkhead/string.h>
 #include <bulkhead/vpci.h>
+#include <x86/features.h>
 #include <x86/hvm.h>
 #include <x86/vioapic.h>
 #include <xen/arch-x86/hvm/start_info.h>
@@ -189,17 +190,16 @@ static void deny_frames(struct domain *d, uint64_t address, uint64_t size)
     rangeset_remove(d->io_memory, address >> PAGE_SHIFT, (address + size - 1) >> PAGE_SHIFT);
 }
 
-// Firmware memory that is not RAM may be mapped when touched; never that of the hypervisor's own
-// devices. BARs are not among it: virtual PCI maps those.
+// All that is no RAM may be given to other domains, BARs too; never the hypervisor's own devices.
+// What domain 0 itself gets by touching it is less: hvm_map_on_demand.
 static void give_io_memory(struct domain *d)
 {
-    rangeset_add(d->io_memory, 0xa0000 >> PAGE_SHIFT, 0xfffff >> PAGE_SHIFT);
+    rangeset_add(d->io_memory, 0, (1UL << (cpu_features.physical_bits - PAGE_SHIFT)) - 1);
     for (unsigned int i = 0; i < boot_info.region_count; i++) {
         const struct boot_region *r = &boot_info.regions[i];
 
-        if (r->type != BOOT_REGION_RAM && r->size) {
-            rangeset_add(d->io_memory, r->start >> PAGE_SHIFT,
-                         (r->start + r->size - 1) >> PAGE_SHIFT);
+        if (r->type == BOOT_REGION_RAM && r->size) {
+            deny_frames(d, r->start, r->size);
         }
     }
     deny_frames(d, acpi_info.local_apic_address, PAGE_SIZE);
