@@ -2,7 +2,9 @@
 // Instructions that must raise an exception in the guest, although the hypervisor sees some first.
 
 #include "apic.h"
+#include "interrupts.h"
 #include "selftest.h"
+#include "xen.h"
 
 #define NO_SUCH_MSR 0xdead
 
@@ -59,6 +61,39 @@ static void *msr_number(uint32_t msr)
     return (void *)(uintptr_t)msr;
 }
 
+static volatile uint32_t nmis, nmi_depth, nmi_nested;
+
+static void send_nmi(void)
+{
+    hypercall(__HYPERVISOR_vcpu_op, VCPUOP_send_nmi, 0, 0, 0, 0);
+}
+
+static void leave_and_return(void)
+{
+    hypercall(__HYPERVISOR_xen_version, XENVER_version, 0, 0, 0, 0);
+}
+
+// The first one has another sent to itself.
+static void on_nmi(void)
+{
+    nmi_nested += nmi_depth++ > 0;
+    if (++nmis == 1) {
+        send_nmi();
+        leave_and_return();
+    }
+    nmi_depth--;
+}
+
+static void check_nmis(void)
+{
+    interrupt_set_handler(VECTOR_NMI, on_nmi);
+    send_nmi();
+    leave_and_return();
+    check_equal(nmis, 2, "an NMI comes, and one that was sent by its handler");
+    check_equal(nmi_nested, 0, "which waits until the handler has returned");
+    interrupt_set_handler(VECTOR_NMI, NULL);
+}
+
 void check_exceptions(void)
 {
     check_equal(try_call(run_ud2, NULL), VECTOR_UD, "UD2 gives #UD");
@@ -86,6 +121,7 @@ void check_exceptions(void)
         write_cr4(read_cr4() | 1ul << 18);
         check_equal(try_call(run_bad_xcr, NULL), VECTOR_GP, "XCR0 without x87 gives #GP");
     }
+    check_nmis();
 }
 
 static void check_writes_that_are_taken(void)

@@ -6,6 +6,7 @@
 // next entry; STARTUP is carried out by the sender while the target waits, paused.
 
 #include <bulkhead/arch/mm.h>
+#include <bulkhead/boot_info.h>
 #include <bulkhead/console.h>
 #include <bulkhead/cpu.h>
 #include <bulkhead/domain.h>
@@ -22,6 +23,8 @@
 #include <xen/sched.h>
 
 #define MAX_INSTRUCTION 15u
+#define PC_ROMS_START 0xa0000u
+#define PC_ROMS_END 0x100000u
 
 // Translates the page of an instruction, remembering the last one, and borrows the frame. A
 // remembered translation may be older than the guest's tables, but not than the p2m: flushed
@@ -161,6 +164,7 @@ static void set_startup_entry(struct vcpu *v, uint8_t vector)
     r.segment[SEGMENT_CS].selector = (uint16_t)(vector << 8);
     r.segment[SEGMENT_CS].base = (uint64_t)vector << 12;
     hvm_set_registers(v, &r);
+    hvm_forget_transient_state(v);
     v->arch.rip = 0;
 }
 
@@ -194,10 +198,26 @@ void hvm_vcpu_start(struct vcpu *v, uint8_t sipi_vector)
     vcpu_unpause(v);
 }
 
+// What the firmware's map has besides RAM, and the place of a PC's ROMs. BARs are not among it.
+static bool is_firmware_memory(gfn_t gfn)
+{
+    uint64_t first = gfn.n << PAGE_SHIFT, last = first + PAGE_SIZE - 1;
+
+    for (unsigned int i = 0; i < boot_info.region_count; i++) {
+        const struct boot_region *r = &boot_info.regions[i];
+
+        if (r->type != BOOT_REGION_RAM && r->start <= last && first < r->start + r->size) {
+            return true;
+        }
+    }
+    return first >= PC_ROMS_START && last < PC_ROMS_END;
+}
+
 bool hvm_map_on_demand(struct domain *d, gfn_t gfn)
 {
     // One to one, and only for domain 0: other domains' device memory is mapped by virtual PCI.
     // Pages with an emulated part stay unmapped.
-    return d == domain0 && rangeset_contains(d->io_memory, gfn.n, gfn.n) &&
-           !io_handler_in_page(d, gfn) && p2m_set_new(d, gfn, MFN(gfn.n), 0, P2M_MMIO) == 0;
+    return d == domain0 && is_firmware_memory(gfn) &&
+           rangeset_contains(d->io_memory, gfn.n, gfn.n) && !io_handler_in_page(d, gfn) &&
+           p2m_set_new(d, gfn, MFN(gfn.n), 0, P2M_MMIO) == 0;
 }

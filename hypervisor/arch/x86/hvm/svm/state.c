@@ -27,5 +27,7 @@ void hvm_forget_transient_state(struct vcpu *v)
 
     sv->asid_cpu = MAX_CPUS; // takes a new ASID on its next entry
     sv->vmcb->interrupt_shadow = 0;
+    sv->vmcb->intercept_misc1 &= ~INTERCEPT_IRET;
+    sv->nmi_handler = NMI_NONE;
     __atomic_store_n(&sv->nmi_pending, false, __ATOMIC_SEQ_CST);
 }

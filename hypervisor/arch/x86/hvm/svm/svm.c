@@ -384,6 +384,30 @@ static int next_vector(struct vcpu *v, struct svm_vcpu *sv, bool apic)
                                                                : -1;
 }
 
+// Injects an NMI, unless the handler of the last one runs; its IRET is intercepted, and is over
+// when the vcpu is found elsewhere. (A processor with virtual NMIs would do all this itself.)
+static void deliver_nmi(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmcb)
+{
+    bool over = sv->nmi_handler == NMI_NONE ||
+                (sv->nmi_handler == NMI_RETURNS && v->arch.rip != sv->nmi_return);
+
+    if (over && !vmcb->interrupt_shadow) {
+        __atomic_store_n(&sv->nmi_pending, false, __ATOMIC_SEQ_CST);
+        vmcb->event_injection = EVENT_VALID | EVENT_TYPE_NMI | 2;
+        vmcb->intercept_misc1 |= INTERCEPT_IRET;
+        sv->nmi_handler = NMI_RUNS;
+    }
+}
+
+void svm_nmi_returns(struct vcpu *v)
+{
+    struct svm_vcpu *sv = v->arch.svm;
+
+    sv->vmcb->intercept_misc1 &= ~INTERCEPT_IRET;
+    sv->nmi_handler = NMI_RETURNS;
+    sv->nmi_return = v->arch.rip;
+}
+
 // Exceptions and NMIs are injected. Interrupts are offered: the processor delivers the virtual
 // interrupt as soon as the guest takes it, without an exit. (Injected interrupts are also what QEMU
 // 7.2 delivers twice, the second time whatever the guest's interrupt flag says.) What is offered
@@ -399,10 +423,8 @@ static void deliver_events(struct vcpu *v, struct svm_vcpu *sv, struct vmcb *vmc
     if (unlikely(sv->pending_event)) {
         vmcb->event_injection = sv->pending_event;
         sv->pending_event = 0;
-    } else if (unlikely(__atomic_load_n(&sv->nmi_pending, __ATOMIC_RELAXED)) &&
-               !vmcb->interrupt_shadow) {
-        __atomic_store_n(&sv->nmi_pending, false, __ATOMIC_SEQ_CST);
-        vmcb->event_injection = EVENT_VALID | EVENT_TYPE_NMI | 2;
+    } else if (unlikely(__atomic_load_n(&sv->nmi_pending, __ATOMIC_RELAXED))) {
+        deliver_nmi(v, sv, vmcb);
     }
     vector = next_vector(v, sv, apic);
     // While an interrupt waits in the local APIC, a change of CR8 may let it in or hold it back.

@@ -18,6 +18,7 @@
 #define INTERCEPT_CR0_SELECTIVE (1u << 5) // writes that change more than TS and MP
 #define INTERCEPT_RDPMC (1u << 15)
 #define INTERCEPT_CPUID (1u << 18)
+#define INTERCEPT_IRET (1u << 20)
 #define INTERCEPT_INVD (1u << 22)
 #define INTERCEPT_HLT (1u << 24)
 #define INTERCEPT_INVLPGA (1u << 26)
@@ -50,6 +51,7 @@ enum svm_exit {
     EXIT_CR0_SELECTIVE_WRITE = 0x65,
     EXIT_RDPMC = 0x6f,
     EXIT_CPUID = 0x72,
+    EXIT_IRET = 0x74,
     EXIT_INVD = 0x76,
     EXIT_HLT = 0x78,
     EXIT_INVLPGA = 0x7a,
@@ -147,6 +149,9 @@ _Static_assert(offsetof(struct vmcb, cr2) == 0x640, "VMCB layout");
 _Static_assert(offsetof(struct vmcb, pat) == 0x668, "VMCB layout");
 _Static_assert(sizeof(struct vmcb) == 4096, "VMCB size");
 
+// From an NMI to the end of the IRET that follows, no other comes.
+enum nmi_handler { NMI_NONE, NMI_RUNS, NMI_RETURNS };
+
 struct svm_vcpu {
     struct vmcb *vmcb;
     maddr_t vmcb_address;
@@ -161,7 +166,9 @@ struct svm_vcpu {
     uint8_t task_priority; // what the VMCB's V_TPR was when last looked at
     uint64_t dr[4];        // DR0 to DR3 while not loaded
     bool nmi_pending;      // atomic
-    void *fpu;             // XSAVE area
+    enum nmi_handler nmi_handler;
+    uint64_t nmi_return; // in NMI_RETURNS, where the IRET is
+    void *fpu;           // XSAVE area
     uint64_t xcr0;
 };
 
@@ -201,6 +208,9 @@ void svm_exit_counts_init(void);
 
 // entry.S: runs the guest until an exit. gpr as in struct arch_vcpu.
 void svm_enter(uint64_t gpr[16], uint64_t guest_vmcb, uint64_t host_vmcb);
+
+// svm.c: the vcpu is at the IRET of its NMI handler.
+void svm_nmi_returns(struct vcpu *v);
 
 // exit.c: handles the exit that the vmcb describes.
 void svm_handle_exit(struct vcpu *v, struct vmcb *vmcb);
