@@ -121,22 +121,17 @@ static int map_one(struct domain *d, unsigned int space, struct domain *foreign,
     }
 }
 
-int64_t memory_add_to_physmap(struct hypercall *call)
+int64_t memory_add_pages(struct hypercall *call, const struct xen_add_to_physmap *arg)
 {
-    uint64_t done = call->arg[0] >> MEMOP_EXTENT_SHIFT;
-    struct xen_add_to_physmap arg;
+    bool range = arg->space == XENMAPSPACE_gmfn_range;
+    uint64_t done = call->arg[0] >> MEMOP_EXTENT_SHIFT, count = range ? arg->size : 1;
     struct domain *d;
-    uint64_t count;
     int error = 0;
 
-    if (copy_from_guest(&arg, GVA(call->arg[1]), sizeof(arg))) {
-        return -XEN_EFAULT;
-    }
-    if (arg.space == XENMAPSPACE_gmfn_foreign) {
+    if (arg->space == XENMAPSPACE_gmfn_foreign) {
         return -XEN_ENOSYS; // has no place for the foreign domain: the batch form has
     }
-    count = arg.space == XENMAPSPACE_gmfn_range ? arg.size : 1;
-    d = domain_get_controlled(arg.domid, &error);
+    d = domain_get_controlled(arg->domid, &error);
     if (!d) {
         return error;
     }
@@ -146,11 +141,21 @@ int64_t memory_add_to_physmap(struct hypercall *call)
             call->arg[0] = XENMEM_add_to_physmap | done << MEMOP_EXTENT_SHIFT;
             return hypercall_restart(call);
         }
-        error = map_one(d, arg.space == XENMAPSPACE_gmfn_range ? XENMAPSPACE_gmfn : arg.space, NULL,
-                        arg.idx + done, GFN(arg.gpfn + done));
+        error = map_one(d, range ? XENMAPSPACE_gmfn : arg->space, NULL, arg->idx + done,
+                        GFN(arg->gpfn + done));
     }
     domain_put(d);
     return error;
+}
+
+int64_t memory_add_to_physmap(struct hypercall *call)
+{
+    struct xen_add_to_physmap arg;
+
+    if (copy_from_guest(&arg, GVA(call->arg[1]), sizeof(arg))) {
+        return -XEN_EFAULT;
+    }
+    return memory_add_pages(call, &arg);
 }
 
 static void map_piece(const struct xen_add_to_physmap_batch *b, struct domain *d,
@@ -227,24 +232,30 @@ int64_t memory_add_to_physmap_batch(struct hypercall *call)
     return result;
 }
 
-int64_t memory_remove_from_physmap(struct hypercall *call)
+int64_t memory_remove_page(const struct xen_remove_from_physmap *arg)
 {
-    struct xen_remove_from_physmap arg;
     struct p2m_entry entry;
     struct domain *d;
     int error = 0;
 
-    if (copy_from_guest(&arg, GVA(call->arg[1]), sizeof(arg))) {
-        return -XEN_EFAULT;
-    }
-    d = domain_get_controlled(arg.domid, &error);
+    d = domain_get_controlled(arg->domid, &error);
     if (!d) {
         return error;
     }
-    entry = p2m_lookup(d, GFN(arg.gpfn));
-    error = entry.type == P2M_INVALID ? -XEN_ENOENT : p2m_clear(d, GFN(arg.gpfn), 0);
+    entry = p2m_lookup(d, GFN(arg->gpfn));
+    error = entry.type == P2M_INVALID ? -XEN_ENOENT : p2m_clear(d, GFN(arg->gpfn), 0);
     domain_put(d);
     return error;
+}
+
+int64_t memory_remove_from_physmap(struct hypercall *call)
+{
+    struct xen_remove_from_physmap arg;
+
+    if (copy_from_guest(&arg, GVA(call->arg[1]), sizeof(arg))) {
+        return -XEN_EFAULT;
+    }
+    return memory_remove_page(&arg);
 }
 
 // Frames that the resource may have at most; 0: there is no such resource.

@@ -60,52 +60,59 @@ static int64_t set_memory_map(gva_t at)
     return error;
 }
 
-static int64_t give_map(gva_t at, const struct memory_map_entry *entries, unsigned int count)
+// Writes what fits of a map to the buffer, if there is one; *count is its length, then the map's,
+// or how much was written.
+static int give_map(gva_t buffer, uint32_t *count, const struct memory_map_entry *entries,
+                    unsigned int length)
 {
-    struct xen_memory_map arg;
-
-    if (copy_from_guest(&arg, at, sizeof(arg))) {
-        return -XEN_EFAULT;
+    *count = buffer.a ? MIN(*count, length) : length;
+    if (!buffer.a) {
+        return 0;
     }
-    if (arg.buffer.p) {
-        count = MIN(count, arg.nr_entries);
-        if (copy_to_guest(guest_handle_address(arg.buffer), entries, count * sizeof(*entries))) {
-            return -XEN_EFAULT;
-        }
-    }
-    arg.nr_entries = count;
-    return copy_to_guest(at, &arg, sizeof(arg));
+    return copy_to_guest(buffer, entries, *count * sizeof(*entries));
 }
 
-static int64_t memory_map(gva_t at)
+int domain_give_memory_map(gva_t buffer, uint32_t *count)
 {
     struct memory_map_entry entries[DOMAIN_MAP_ENTRIES];
     struct domain *d = current_domain();
-    unsigned int count;
+    unsigned int length;
 
     // A copy, since the toolstack may replace the map while it is being given out.
     spin_lock(&d->lock);
-    count = d->arch.memory_map_count;
-    if (count) {
-        memcpy(entries, d->arch.memory_map, count * sizeof(entries[0]));
+    length = d->arch.memory_map_count;
+    if (length) {
+        memcpy(entries, d->arch.memory_map, length * sizeof(entries[0]));
     }
     spin_unlock(&d->lock);
-    return count ? give_map(at, entries, count) : -XEN_ENOSYS;
+    return length ? give_map(buffer, count, entries, length) : -XEN_ENOSYS;
 }
 
-static int64_t machine_memory_map(gva_t at)
+static int give_machine_map(gva_t buffer, uint32_t *count)
 {
     struct memory_map_entry entries[DOMAIN_MAP_ENTRIES];
-    unsigned int count = MIN(boot_info.region_count, DOMAIN_MAP_ENTRIES);
+    unsigned int length = MIN(boot_info.region_count, DOMAIN_MAP_ENTRIES);
 
     if (!current_domain()->privileged) {
         return -XEN_EPERM;
     }
-    for (unsigned int i = 0; i < count; i++) {
+    for (unsigned int i = 0; i < length; i++) {
         entries[i] = (struct memory_map_entry){
             boot_info.regions[i].start, boot_info.regions[i].size, boot_info.regions[i].type};
     }
-    return give_map(at, entries, count);
+    return give_map(buffer, count, entries, length);
+}
+
+static int64_t memory_map(gva_t at, int (*give)(gva_t buffer, uint32_t *count))
+{
+    struct xen_memory_map arg;
+    int error;
+
+    if (copy_from_guest(&arg, at, sizeof(arg))) {
+        return -XEN_EFAULT;
+    }
+    error = give(guest_handle_address(arg.buffer), &arg.nr_entries);
+    return error ? error : copy_to_guest(at, &arg, sizeof(arg));
 }
 
 // No device asks for reserved memory in a guest's map: IVMD regions stay with domain 0.
@@ -126,11 +133,11 @@ int64_t arch_memory_op(unsigned int op, struct hypercall *call)
 
     switch (op) {
     case XENMEM_memory_map:
-        return memory_map(at);
+        return memory_map(at, domain_give_memory_map);
     case XENMEM_set_memory_map:
         return set_memory_map(at);
     case XENMEM_machine_memory_map:
-        return machine_memory_map(at);
+        return memory_map(at, give_machine_map);
     case XENMEM_reserved_device_memory_map:
         return reserved_device_memory_map(at);
     default:

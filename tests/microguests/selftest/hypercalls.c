@@ -60,6 +60,43 @@ static void check_bad_arguments(void)
                 "vcpu_op on no vcpu: ENOENT");
 }
 
+static long memory_op_32(unsigned int op, void *arg)
+{
+    return hypercall_32(__HYPERVISOR_memory_op, op, (uint32_t)(uintptr_t)arg);
+}
+
+// What GRUB needs, for instance, before it starts a 64-bit kernel. All data is below 4 GiB.
+static void check_32_bit_code(void)
+{
+    static struct xen_hvm_param parameter = {.domid = DOMID_SELF, .index = HVM_PARAM_CALLBACK_IRQ};
+    static struct {
+        uint64_t address, size;
+        uint32_t type;
+    } __attribute__((packed)) entries[64];
+    static struct {
+        uint32_t count, buffer;
+    } map = {ARRAY_SIZE(entries), 0};
+    static struct {
+        uint16_t domid, size;
+        uint32_t space, index, gfn;
+    } add = {DOMID_SELF, 0, XENMAPSPACE_shared_info, 0, 0};
+
+    check_equal(hypercall_32(__HYPERVISOR_xen_version, XENVER_version, 0),
+                hypercall2(__HYPERVISOR_xen_version, XENVER_version, NULL),
+                "32-bit code: the version");
+    check_equal(hypercall_32(63, 0, 0), -XEN_ENOSYS, "32-bit code: hypercall 63 is unknown");
+    check_equal(hypercall_32(__HYPERVISOR_hvm_op, HVMOP_get_param, (uint32_t)(uintptr_t)&parameter),
+                0, "32-bit code: HVMOP_get_param");
+    check_equal((long)(uint8_t)parameter.value, UPCALL_VECTOR, "32-bit code: what was set");
+    map.buffer = (uint32_t)(uintptr_t)entries;
+    check_equal(memory_op_32(XENMEM_memory_map, &map), 0, "32-bit code: the memory map");
+    check(map.count > 0 && entries[0].size > 0 && entries[0].type == 1, "and RAM in it");
+    add.gfn = (uint32_t)((uintptr_t)&shared_info >> 12);
+    check_equal(memory_op_32(XENMEM_add_to_physmap, &add), 0, "32-bit code: shared_info");
+    check_equal(memory_op_32(XENMEM_add_to_physmap, (void *)0xfffffff8ul), -XEN_EFAULT,
+                "32-bit code: EFAULT");
+}
+
 void check_hypercalls(void)
 {
     struct xen_hvm_param parameter = {.domid = DOMID_SELF, .index = HVM_PARAM_CALLBACK_IRQ};
@@ -72,4 +109,5 @@ void check_hypercalls(void)
     check_equal((long)parameter.value,
                 (long)((uint64_t)HVM_PARAM_CALLBACK_TYPE_VECTOR << 56 | UPCALL_VECTOR),
                 "the upcall vector is what was set");
+    check_32_bit_code();
 }

@@ -23,6 +23,9 @@ bool second_vcpu_runs(void);
 // Gives vcpu 1 a task and wakes it.
 void run_on_second_vcpu(void (*work)(void));
 
+// code32.S: a hypercall by the 32-bit convention.
+long hypercall_32(uint32_t number, uint32_t a1, uint32_t a2);
+
 void check_identity(void);
 void check_hypercalls(void);
 void check_time(void);

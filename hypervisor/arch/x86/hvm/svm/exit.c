@@ -108,9 +108,9 @@ static void handle_vmmcall(struct vcpu *v, struct vmcb *vmcb)
         return;
     }
     if (!(vmcb->cs.attributes & 0x200)) {
-        // The 32-bit calling convention has other structures too; it is not offered.
-        gpr[0] = (uint32_t)-XEN_ENOSYS;
-        skip(v, vmcb, length);
+        if (hvm_hypercall_32(v)) {
+            skip(v, vmcb, length);
+        }
         return;
     }
     // Arguments: rdi, rsi, rdx, r10, r8, r9.
@@ -244,7 +244,8 @@ static void requeue_event(struct svm_vcpu *sv, struct vmcb *vmcb)
     }
 }
 
-// Exits that a well-behaved guest does not cause: they end in an exception or in its crash.
+// Exits that are rare, or that a well-behaved guest does not cause: those end in an exception or in
+// its crash.
 static void handle_unusual(struct vcpu *v, struct vmcb *vmcb)
 {
     switch (vmcb->exit_code) {
@@ -253,6 +254,9 @@ static void handle_unusual(struct vcpu *v, struct vmcb *vmcb)
         break;
     case EXIT_EXCEPTION_AC:
         hvm_inject_exception(v, 17, (uint32_t)vmcb->exit_info1);
+        break;
+    case EXIT_IRET:
+        svm_nmi_returns(v);
         break;
     case EXIT_RDPMC:
         hvm_inject_exception(v, HVM_EXCEPTION_GP, 0);

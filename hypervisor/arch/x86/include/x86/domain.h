@@ -22,6 +22,10 @@ struct memory_map_entry {
 // The memory map that XENMEM_memory_map gives the domain. 0, -XEN_EINVAL (too long), -XEN_ENOMEM.
 int domain_set_memory_map(struct domain *d, const struct memory_map_entry *entries,
                           unsigned int count);
+// Writes the calling domain's map, or what *count entries hold of it, to a guest buffer, and how
+// many entries that were to *count; without a buffer (0) only the map's length. 0, -XEN_EFAULT, or
+// -XEN_ENOSYS: it has no map.
+int domain_give_memory_map(gva_t buffer, uint32_t *count);
 
 // Builds and starts domain 0 from the boot modules; says in words what is wrong and stops the
 // machine if it cannot.

@@ -72,6 +72,10 @@ void hvm_get_switched_state(struct vcpu *v, struct hvm_switched_state *out);
 // After the registers of a paused vcpu were replaced as a whole: forgets its translations, its
 // interrupt shadow and a pending NMI.
 void hvm_forget_transient_state(struct vcpu *v);
+
+// hypercall32.c: carries out the hypercall of code that is not 64-bit, the current vcpu's, by its
+// registers. Whether it is done; otherwise the instruction is to be executed again.
+bool hvm_hypercall_32(struct vcpu *v);
 void hvm_vendor_set_tsc_offset(struct vcpu *v, uint64_t offset);
 uint64_t hvm_vendor_tsc_offset(const struct vcpu *v);
 // The local APIC's TPR has changed: what CR8 shows from now on (0 to 15).
