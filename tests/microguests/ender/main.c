@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A guest that ends itself at once, for the reason that its command line names: poweroff, reboot,
-// crash or watchdog. What happens then is the toolstack's business (on_poweroff and so on). Without
-// such a word it sleeps.
+// A guest that ends itself at once, in the way that its command line names: with one of the reasons
+// below; "noted", which notes the reason watchdog beforehand; "fault", by a triple fault. What
+// happens then is the toolstack's business (on_poweroff and so on). Without such a word it sleeps.
 
 #include "guest.h"
 #include "print.h"
@@ -9,35 +9,49 @@
 
 #include <xen/sched.h>
 
-static bool equals(const char *text, const char *word)
+static const struct {
+    const char *word;
+    unsigned int reason;
+} reasons[] = {
+    {"poweroff", SHUTDOWN_poweroff}, {"reboot", SHUTDOWN_reboot},
+    {"suspend", SHUTDOWN_suspend},   {"crash", SHUTDOWN_crash},
+    {"watchdog", SHUTDOWN_watchdog}, {"soft_reset", SHUTDOWN_soft_reset},
+};
+
+static void shut_down(unsigned int operation, unsigned int reason)
 {
-    while (*word && *text == *word) {
-        text++;
-        word++;
-    }
-    return *text == *word;
+    struct sched_shutdown request = {.reason = reason};
+
+    hypercall2(__HYPERVISOR_sched_op, operation, &request);
+}
+
+// Without a table of handlers the first exception cannot be delivered, nor can the two that follow.
+static void triple_fault(void)
+{
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) nothing = {0, 0};
+
+    __asm__ volatile("lidt %0; ud2" : : "m"(nothing));
 }
 
 void program(void)
 {
-    static const struct {
-        const char *word;
-        unsigned int reason;
-    } reasons[] = {
-        {"poweroff", SHUTDOWN_poweroff},
-        {"reboot", SHUTDOWN_reboot},
-        {"crash", SHUTDOWN_crash},
-        {"watchdog", SHUTDOWN_watchdog},
-    };
     const char *wanted = guest_command_line();
 
     say("ender: %s", wanted);
     for (unsigned int i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
-        struct sched_shutdown request = {.reason = reasons[i].reason};
-
-        if (equals(wanted, reasons[i].word)) {
-            hypercall2(__HYPERVISOR_sched_op, SCHEDOP_shutdown, &request);
+        if (string_equal(wanted, reasons[i].word)) {
+            shut_down(SCHEDOP_shutdown, reasons[i].reason);
         }
+    }
+    if (string_equal(wanted, "noted")) {
+        shut_down(SCHEDOP_shutdown_code, SHUTDOWN_watchdog);
+        shut_down(SCHEDOP_shutdown, SHUTDOWN_poweroff);
+    }
+    if (string_equal(wanted, "fault")) {
+        triple_fault();
     }
     for (;;) {
         wait_for_interrupt();
