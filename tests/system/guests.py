@@ -5,17 +5,22 @@ import re
 import time
 
 CONSOLES = "/var/log/xen/console"
+# What xl tells apart when a guest ends by itself.
+ENDS = ("poweroff", "reboot", "watchdog", "crash", "soft_reset")
 
 
 def free_pages(dom0):
-    """Free pages of the machine: by the hypervisor's debug key, for xl info says MiB only."""
+    """Pages of the machine that are free or domain 0's, whose balloon may take some back.
+
+    By the hypervisor's debug key, for xl info says MiB only.
+    """
     dom0.check("xl debug-keys m", timeout=60)
     # Lines that look like the hypervisor's own are taken out of a command's output.
-    said = dom0.check("xl dmesg | grep -o 'Frames: .*'; true", timeout=60)
-    said = re.findall(r"Frames: \d+ in all, (\d+) free", said)
-    if not said:
+    said = dom0.check("xl dmesg | grep -oE 'Frames: .*|  d0: .*' | tail -n 2", timeout=60)
+    counts = re.findall(r"Frames: \d+ in all, (\d+) free|d0: (\d+) pages", said)
+    if not counts:
         return int(dom0.check("xl info free_memory", timeout=60)) * 256
-    return int(said[-1])
+    return sum(int(free or own) for free, own in counts)
 
 
 def wait_free_pages(dom0, pages, seconds=60):
@@ -26,8 +31,18 @@ def wait_free_pages(dom0, pages, seconds=60):
     assert found == pages, f"{found} pages are free, {pages} were before"
 
 
-def microguest(dom0, name, kernel, command_line="", memory=16, vcpus=1, functions=()):
-    """Starts a microguest of /guest with PCI functions; whatever ends it, it is destroyed."""
+def microguest(
+    dom0,
+    name,
+    kernel,
+    command_line="",
+    memory=16,
+    vcpus=1,
+    functions=(),
+    afterwards="destroy",
+    lines=(),
+):
+    """Starts a microguest of /guest with PCI functions; whatever ends it, the same is done with it."""
     lines = [
         f'name="{name}"',
         'type="pvh"',
@@ -35,16 +50,16 @@ def microguest(dom0, name, kernel, command_line="", memory=16, vcpus=1, function
         f'cmdline="{command_line}"',
         f"memory={memory}",
         f"vcpus={vcpus}",
-        'on_poweroff="destroy"',
-        'on_reboot="destroy"',
-        'on_crash="destroy"',
+        *lines,
+        *(f'on_{end}="{afterwards}"' for end in ENDS),
     ]
-    path = f"/tmp/{name}.cfg"
-    dom0.check("printf '%s\\n' " + " ".join(f"'{line}'" for line in lines) + f" > {path}")
-    dom0.check(f"rm -f {CONSOLES}/guest-{name}.log; xl create -p -q {path}", timeout=180)
+    path = write_configuration(dom0, name, lines)
+    paused = "-p" if functions else ""
+    dom0.check(f"rm -f {CONSOLES}/guest-{name}.log; xl create {paused} -q {path}", timeout=180)
     for function in functions:
         dom0.check(f"pci_assign give $(xl domid {name}) {function}")
-    dom0.check(f"xl unpause {name}")
+    if functions:
+        dom0.check(f"xl unpause {name}")
 
 
 def write_configuration(dom0, name, lines):
@@ -54,7 +69,7 @@ def write_configuration(dom0, name, lines):
     return path
 
 
-def linux_guest(dom0, name, number, vcpus=1, memory=256, disks=()):
+def linux_guest(dom0, name, number, vcpus=1, memory=256, disks=(), lines=()):
     """The configuration of a Linux guest on a root disk of its own, with address 10.0.0.NUMBER."""
     dom0.check(f"cp /guest/disk.img /guest/{name}.img")
     disks = [f"format=raw,vdev=xvda,access=rw,target=/guest/{name}.img", *disks]
@@ -71,6 +86,7 @@ def linux_guest(dom0, name, number, vcpus=1, memory=256, disks=()):
             f"vcpus={vcpus}",
             "disk=[" + ",".join(f'"{disk}"' for disk in disks) + "]",
             f'vif=["bridge=xenbr0,mac=00:16:3e:00:00:{number:02x}"]',
+            *lines,
         ],
     )
 

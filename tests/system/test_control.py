@@ -9,11 +9,16 @@ from guests import CONSOLES, microguest, wait_console, wait_gone
 
 CONFIGURATION = {"cpus": 2, "memory": 4096}
 TOOLS = "/usr/lib/xen-4.20/bin"
+# How a guest can end, and the number that the toolstack is told (SHUTDOWN_ of the public ABI).
+ENDINGS = {
+    **{"poweroff": 0, "reboot": 1, "suspend": 2, "crash": 3, "watchdog": 4, "soft_reset": 5},
+    **{"noted": 4, "fault": 3},
+}
 
 
 @pytest.fixture(scope="module")
 def guest(dom0):
-    microguest(dom0, "guest", "ticker")
+    microguest(dom0, "guest", "ticker", memory=32)
     wait_alive(dom0)
     return dom0
 
@@ -68,11 +73,16 @@ def test_hvm_context(guest):
 
 
 def test_dump_core(guest):
-    """All of the guest's memory; what comes after it takes minutes.
+    """The first 16 MiB of the guest's memory, which the tool writes at once; all takes minutes.
 
-    The tool asks for each page up to the highest one, one by one, on any hypervisor.
+    The tool asks for each page up to the highest one, one by one, on any hypervisor; that one is
+    the toolstack's own, below 4 GiB.
     """
-    guest.check("timeout 20 xl dump-core guest /tmp/core; xl unpause guest || true", timeout=60)
+    written = "[ $(stat -c %s /tmp/core) -gt 16777216 ]"
+    guest.check(
+        "xl dump-core guest /tmp/core >/dev/null 2>&1 & dump=$!; "
+        f"wait-for 90 sh -c '{written}'; kill $dump; wait $dump; true"
+    )
     assert guest.check("head -c 4 /tmp/core | tail -c 3").strip() == "ELF"
     assert guest.check("grep -a -c 'ticker: begins' /tmp/core; rm /tmp/core").strip() != "0"
     wait_alive(guest)
@@ -106,6 +116,31 @@ def test_cpupool_of_the_null_scheduler(guest):
     guest.check("xl cpupool-migrate late Pool-0; xl cpupool-destroy single; xl cpupool-cpu-add Pool-0 1")
     assert table(guest.check("xl cpupool-list"))["Pool-0"]["CPUs"] == "2"
     wait_alive(guest, "late")
+
+
+def test_device_memory_by_configuration(dom0):
+    """A device's BAR can be given to a guest; memory that is somebody's RAM cannot."""
+    first = dom0.check("sed -n 6p /sys/bus/pci/devices/0000:00:1f.2/resource").split()[0]
+    assert int(first, 16)
+    microguest(dom0, "bar", "ticker", lines=(f'iomem=["{int(first, 16) >> 12:x},1@f0000"]',))
+    wait_alive(dom0, "bar")
+    dom0.check("xl destroy bar")
+    said = dom0.run("""xl create -q /tmp/bar.cfg 'iomem=["100,1@f0000"]'""", timeout=60)
+    assert said[0] != 0 and "failed give domain access to iomem range" in said[1], said
+    wait_gone(dom0, "bar")
+
+
+def test_every_way_to_end(dom0):
+    for number, way in enumerate(ENDINGS):
+        microguest(dom0, f"end{number}", "ender", way, afterwards="preserve")
+    names = [f"end{number}" for number in range(len(ENDINGS))]
+    dom0.check(f"wait-for 60 sh -c '[ $(xl list | grep -c ^end.*---s) = {len(names)} ]'", 90)
+    reasons = table(dom0.check("xl list -v"))
+    assert {name: reasons[name]["Reason-Code"] for name in names} == {
+        name: str(reason) for name, reason in zip(names, ENDINGS.values())
+    }
+    dom0.check("; ".join(f"xl destroy {name}" for name in names))
+    wait_gone(dom0, *names)
 
 
 def test_cpupool_numa_split(dom0):

@@ -17,6 +17,7 @@ from guests import (
     wait_console,
     wait_free_pages,
     wait_gone,
+    write_configuration,
 )
 
 # One vcpu for domain 0 and two processors for the guests.
@@ -26,13 +27,15 @@ CONFIGURATION = {
     "hypervisor_options": "dom0_max_vcpus=1",
 }
 GUESTS = {"one": (11, 1), "four": (14, 4), "eight": (18, 8)}
-ONE, FOUR, EIGHT = 11, 14, 18
+ONE, FOUR, EIGHT, GRUB = 11, 14, 18, 19
+# What udev does in other systems when the kernel has found processors.
+BRING_UP = "for cpu in /sys/devices/system/cpu/cpu*/online; do echo 1 >$cpu; done"
 memory = {}
 
 
 def wait_in_guest(dom0, number, command, wanted, seconds=60):
     end = time.monotonic() + seconds
-    while (said := in_guest(dom0, number, command)) != wanted and time.monotonic() < end:
+    while (said := in_guest(dom0, number, command, seconds)) != wanted and time.monotonic() < end:
         time.sleep(1)
     assert said == wanted
 
@@ -50,11 +53,20 @@ def column(dom0, name, title):
     ]
 
 
+def wait_made_anew(dom0, name, command):
+    """Waits until the guest is up again after a command that ends it; in between it has no name."""
+    before = column(dom0, name, "ID")
+    dom0.check(f": > {CONSOLES}/guest-{name}.log; {command}", timeout=60)
+    dom0.check(f"wait-for 240 grep -q GUEST-READY {CONSOLES}/guest-{name}.log", timeout=300)
+    assert int(column(dom0, name, "ID")) > int(before)
+
+
 def test_guests_start(dom0):
     memory["before"] = free_pages(dom0)
     for name, (number, vcpus) in GUESTS.items():
         disks = ("/dev/nvme0n1,raw,xvdb,w",) if name == "one" else ()
-        path = linux_guest(dom0, name, number, vcpus, disks=disks)
+        lines = ("maxvcpus=64", 'on_crash="restart"') if name == "four" else ()
+        path = linux_guest(dom0, name, number, vcpus, disks=disks, lines=lines)
         dom0.check(f"xl create -q {path}", timeout=240)
     for name in GUESTS:
         wait_console(dom0, name, "GUEST-READY", 240)
@@ -120,11 +132,19 @@ def test_mem_set(dom0):
     dom0.check("wait-for 60 sh -c 'xl list one | grep -Eq \"one +[0-9]+ +(255|256) \"'", timeout=90)
 
 
-def test_vcpu_set_and_list(dom0):
+def test_vcpu_set_up_to_64(dom0):
     dom0.check("xl vcpu-set four 2")
     wait_in_guest(dom0, FOUR, "nproc", "2")
-    dom0.check("xl vcpu-set --ignore-host four 4")
-    wait_in_guest(dom0, FOUR, "nproc", "4")
+    dom0.check("xl vcpu-set --ignore-host four 64")
+    wait_in_guest(dom0, FOUR, f"{BRING_UP}; nproc", "64", seconds=240)
+    assert column(dom0, "four", "VCPUs") == "64"
+    sums = "for i in $(seq 64); do taskset $(printf 0x%x $((1 << i - 1))) md5sum /greeting; done"
+    assert in_guest(dom0, FOUR, f"({sums}) | sort | uniq -c | wc -l") == "1"
+    dom0.check("xl vcpu-set four 3")
+    wait_in_guest(dom0, FOUR, "nproc", "3", seconds=240)
+
+
+def test_vcpu_list(dom0):
     listed = dom0.check("xl vcpu-list eight").splitlines()[1:]
     assert [line.split()[2] for line in listed] == [str(i) for i in range(8)]
 
@@ -174,11 +194,41 @@ def test_long_list_and_top(dom0):
 
 def test_reboot(dom0):
     in_guest(dom0, ONE, "echo kept > /note; sync")
-    before = column(dom0, "one", "ID")
-    dom0.check(f": > {CONSOLES}/guest-one.log; xl reboot one", timeout=60)
-    dom0.check(f"wait-for 240 grep -q GUEST-READY {CONSOLES}/guest-one.log", timeout=300)
-    assert int(column(dom0, "one", "ID")) > int(before)
+    wait_made_anew(dom0, "one", "xl reboot one")
     assert in_guest(dom0, ONE, "cat /note") == "kept"
+
+
+def test_a_crash_restarts_the_guest(dom0):
+    """The kernel reports its panic, and xl makes the guest anew."""
+    wait_made_anew(dom0, "four", "xl sysrq four c")
+
+
+def test_grub_boots_a_guest_from_its_disk(dom0):
+    """Debian's GRUB for PVH domains is the guest's kernel; the rest is on the guest's disk."""
+    dom0.check("mkdir -p /tmp/tree/boot/grub; cp /guest/vmlinuz /guest/initrd /tmp/tree/boot")
+    dom0.check("echo hello from GRUB > /tmp/tree/greeting")
+    lines = ("linux /boot/vmlinuz console=hvc0", "initrd /boot/initrd", "boot")
+    dom0.check(
+        "printf '%s\\n' " + " ".join(f"'{line}'" for line in lines) + " >/tmp/tree/boot/grub/grub.cfg"
+    )
+    dom0.check("mke2fs -q -t ext4 -d /tmp/tree /guest/grub.img 32M; rm -r /tmp/tree")
+    path = write_configuration(
+        dom0,
+        "grub",
+        [
+            'name="grub"',
+            'type="pvh"',
+            'kernel="/guest/grub"',
+            "memory=256",
+            'disk=["format=raw,vdev=xvda,access=rw,target=/guest/grub.img"]',
+            f'vif=["bridge=xenbr0,mac=00:16:3e:00:00:{GRUB:02x}"]',
+        ],
+    )
+    dom0.check(f"xl create -q {path}", timeout=240)
+    assert "GUEST-DISK hello from GRUB" in wait_console(dom0, "grub", "GUEST-READY", 240)
+    assert in_guest(dom0, GRUB, "nproc") == "1"
+    dom0.check("xl shutdown -w grub; rm /guest/grub.img", timeout=120)
+    wait_gone(dom0, "grub")
 
 
 def test_rename(dom0):
