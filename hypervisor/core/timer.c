@@ -5,7 +5,8 @@
 // (timer.cpu) is guarded by that queue's lock too: whoever wants it locks, then looks again.
 // timer_migrate holds both locks, that of the lower CPU number first. reserve_lock, outer to the
 // queue locks, guards the count of reserved places; every queue has room for all of them, so that
-// setting a timer cannot fail.
+// setting a timer cannot fail. Queues shrink, too, so that nothing stays of many vcpus that are
+// gone.
 
 #include <bulkhead/console.h>
 #include <bulkhead/cpu.h>
@@ -18,7 +19,7 @@
 
 static struct spinlock reserve_lock = SPINLOCK_INIT;
 static unsigned int reserved, capacity; // places; the arrays have one more for index 0
-static struct timer **fresh[MAX_CPUS];  // new arrays while queues grow; under reserve_lock
+static struct timer **fresh[MAX_CPUS];  // new arrays while they are exchanged; under reserve_lock
 
 ns_t now(void)
 {
@@ -158,8 +159,8 @@ static void replace_array(struct timer_queue *queue, struct timer **array, unsig
     heap_free(old);
 }
 
-// Gives every queue room for `size` timers; reserve_lock held.
-static int grow(unsigned int size)
+// Gives every queue room for `size` timers, at least as many as are reserved; reserve_lock held.
+static int resize(unsigned int size)
 {
     unsigned int cpu;
 
@@ -189,7 +190,7 @@ int timer_reserve(unsigned int count)
     if (count > UINT32_MAX / 4 - reserved) {
         error = -XEN_ENOMEM;
     } else if (reserved + count > capacity) {
-        error = grow(MAX(2 * (reserved + count), MINIMUM_CAPACITY));
+        error = resize(MAX(2 * (reserved + count), MINIMUM_CAPACITY));
     }
     if (!error) {
         reserved += count;
@@ -203,6 +204,9 @@ void timer_unreserve(unsigned int count)
     spin_lock(&reserve_lock);
     CHECK(count <= reserved);
     reserved -= count;
+    if (capacity > MINIMUM_CAPACITY && reserved < capacity / 4) {
+        (void)resize(MAX(2 * reserved, MINIMUM_CAPACITY)); // without memory, all stays as it is
+    }
     spin_unlock(&reserve_lock);
 }
 

@@ -100,6 +100,9 @@ static int start(void **state)
 static int stop(void **state)
 {
     (void)state;
+    for (unsigned int i = 0; i < TIMERS; i++) {
+        timer_kill(&timers[i]);
+    }
     timer_unreserve(TIMERS);
     for (unsigned int i = 0; i < CPUS; i++) {
         free(machine[i].timers.heap);
@@ -229,10 +232,17 @@ static void timer_reserve_fails_cleanly(void **state)
     assert_int_not_equal(timer_reserve(100000), 0);
     heap_is_empty = false;
     assert_int_equal(timer_reserve(100000), 0); // the queue moves to a larger array
+    heap_is_empty = true;
+    timer_unreserve(50000);
+    timer_unreserve(50000); // the array stays
+    assert_true(cpus[0]->timers.capacity > 100000);
+    heap_is_empty = false;
+    assert_int_equal(timer_reserve(1), 0);
+    timer_unreserve(1); // and now moves to a small one
+    assert_true(cpus[0]->timers.capacity < 1000);
     clock_now = 50;
     timers_run();
     assert_int_equal(fired[0], 1);
-    timer_unreserve(100000);
 }
 
 static unsigned int tasklet_runs;
