@@ -19,7 +19,7 @@ from guests import (
 
 CONFIGURATION = {"memory": 4096, "hypervisor_options": "dom0_max_vcpus=1"}
 GUESTS = 64
-CHURN = 6
+CHURN = 4
 MIB = 256  # pages
 # What a guest may cost besides its own memory, in pages; heap and tables come in pieces of 2 MiB.
 OVERHEAD = 1.2 * MIB
