@@ -34,7 +34,7 @@ struct event_channel {
         uint32_t virq;
     };
     evtchn_port_t port;
-    uint16_t vcpu; // whom to notify
+    uint16_t vcpu;        // whom to notify
     uint8_t state : 7;    // enum event_state
     uint8_t orphaned : 1; // unbound because the other end was closed or died
     uint8_t priority;
