@@ -90,11 +90,20 @@ void device_list_free(struct device_entry *entries, size_t count)
     free(entries);
 }
 
+struct closing {
+    const struct device_entry *entry;
+    bool force;
+};
+
 static struct error *tell_to_close(struct store *store, void *context)
 {
-    const struct device_entry *entry = context;
+    const struct closing *closing = context;
+    const struct device_entry *entry = closing->entry;
     long state = store_read_number(store, -1, "%s/state", entry->backend_path);
 
+    // A frontend that is not there has nothing to say, and its backend closes at once.
+    if (closing->force)
+        TRY(store_remove(store, "%s", entry->frontend_path));
     if (state < 0)
         return NULL;
     TRY(store_write(store, "0", "%s/online", entry->backend_path));
@@ -235,9 +244,11 @@ struct error *devices_detach(struct toolstack *toolstack, const struct device_en
 {
     struct error *error = NULL;
 
-    for (size_t i = 0; i < count; i++)
-        error = error_first(error, store_transaction(toolstack->store, tell_to_close,
-                                                     (void *)(uintptr_t)&entries[i]));
+    for (size_t i = 0; i < count; i++) {
+        struct closing closing = {.entry = &entries[i], .force = force};
+
+        error = error_first(error, store_transaction(toolstack->store, tell_to_close, &closing));
+    }
     size_t open = wait_closed(toolstack, entries, count);
 
     if (open && !force)
