@@ -65,6 +65,7 @@ def test_listings_as_json(dom0):
     assert [(domain["name"], domain["domid"]) for domain in domains] == [("Domain-0", 0)]
     for command in ("vcpu-list", "uptime", "sched-credit2", "cpupool-list"):
         assert isinstance(json.loads(dom0.check(f"xl {command} --json")), list)
+    assert json.loads(dom0.check("xl pci-assignable-list --json")) is not None
     assert json.loads(dom0.check("xl info --json"))["xen_major"] == "4"
 
 
@@ -329,6 +330,24 @@ def test_disk_comes_and_goes(dom0):
     assert [disk["dev"] for disk in json.loads(dom0.check("xl block-list --json guest"))] == ["xvda", "xvdb"]
     dom0.check("xl block-detach guest xvdb", timeout=120)
     assert "/root/second.img" not in dom0.check("losetup -a")
+
+
+def test_guest_has_no_functions(dom0):
+    assert json.loads(dom0.check("xl pci-list --json guest")) == []
+
+
+def test_completion_knows_commands_and_options(dom0):
+    def complete(*words):
+        line = " ".join(words)
+        return dom0.check(
+            f". /bulkhead/usr/share/bash-completion/completions/xl; COMP_WORDS=({line}); "
+            f"COMP_CWORD={len(words) - 1}; "
+            '_xl; echo "${COMPREPLY[@]}"'
+        ).split()
+
+    assert complete("xl", "cpupool-n") == ["cpupool-numa-split"]
+    assert "--json" in complete("xl", "list", "--")
+    assert complete("xl", "console", "gu") == ["guest"]
 
 
 def test_top_shows_every_domain(dom0):

@@ -57,14 +57,27 @@ static enum answer remapping_in_log(char *log)
     return found;
 }
 
+// Whether the hypervisor's option iommu= has a word that switches it off.
 static bool names_off(const char *command_line)
 {
-    static const char *const words[] = {"iommu=off", "iommu=no", "iommu=0", "iommu=false"};
+    static const char *const offs[] = {"off", "no", "0", "false", "disable"};
+    char *copy = memory_copy_text(command_line);
+    char *rest = copy;
+    char *option;
+    bool off = false;
 
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-        if (strstr(command_line, words[i]))
-            return true;
-    return false;
+    while ((option = strsep(&rest, " ")) != NULL) {
+        char *words = option + strlen("iommu=");
+        char *word;
+
+        if (strncmp(option, "iommu=", strlen("iommu=")) != 0)
+            continue;
+        while ((word = strsep(&words, ",")) != NULL)
+            for (size_t i = 0; i < sizeof(offs) / sizeof(offs[0]); i++)
+                off |= !strcmp(word, offs[i]);
+    }
+    free(copy);
+    return off;
 }
 
 static struct error *ask_machine(struct toolstack *toolstack, struct machine_facts *machine)
