@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# The command that people and scripts use, its manual page, and completion of its commands.
+# The command that people and scripts use, its manual pages (one of all, and one for each command),
+# and completion of its commands.
+XL_COMMANDS := $(shell sed -n 's/^ *X."\([a-z0-9-]*\)".*/\1/p' xl/commands.def)
 $(eval $(call program,usr/sbin/xl,$(sort $(wildcard xl/*.c)),$(LIB),$(LIB_LIBS)))
-$(eval $(call install_file,usr/share/man/man1/xl.1,0644,$(OBJ)/generated/xl.1))
+$(foreach page,xl $(XL_COMMANDS:%=xl-%),\
+    $(eval $(call install_file,usr/share/man/man1/$(page).1,0644,$(OBJ)/generated/$(page).1)))
 $(eval $(call install_file,usr/share/bash-completion/completions/xl,0644,xl/bash-completion))
 
 $(OBJ)/generated/make_manual: xl/man/make_manual.c xl/commands.def
@@ -10,6 +13,9 @@ $(OBJ)/generated/make_manual: xl/man/make_manual.c xl/commands.def
 
 $(OBJ)/generated/xl.1: $(OBJ)/generated/make_manual
 	$(Q)$< >$@
+
+$(OBJ)/generated/xl-%.1: $(OBJ)/generated/make_manual
+	$(Q)$< $* >$@
 
 # What starts xl devd in a driver domain, and everything with a BSD-style init.
 $(eval $(call install_file,usr/lib/systemd/system/xendriverdomain.service,0644,xl/init/xendriverdomain.service))
