@@ -6,7 +6,8 @@
  * domains, interrupts that preempt, and allocations that fail in between. Arguments are mostly
  * small numbers that name something, now and then anything. After each input everything is taken
  * down: a frame, heap object or mapping that is left over, a lock that nobody will release, a
- * broken invariant or an access outside what is mapped aborts.
+ * broken invariant, an access outside what is mapped, or a hypercall that executes more than
+ * MAX_BLOCKS basic blocks of the core without a window for interrupts aborts.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,6 +28,8 @@
 #include <xen/sched.h>
 #include <xen/vcpu.h>
 
+#include "blocks.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
@@ -39,6 +42,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 #define SPECIAL_GFN 8u // FIFO control blocks and words, by habit
 #define MAX_STEPS 400u
 #define MAX_RESTARTS 100u
+#define MAX_BLOCKS 20000u
 
 static struct domain *domains[DOMAINS];
 static const uint8_t *input;
@@ -152,25 +156,31 @@ static void put_argument(struct domain *d, const void *argument, size_t size)
     }
 }
 
-// Makes a hypercall as v does; the arguments are in guest memory already.
-static void call(struct vcpu *v, int64_t (*handler)(struct hypercall *call), uint64_t command,
-                 uint64_t count)
+// Makes a hypercall as v does, and again until it is done or has made way often enough.
+static void dispatch(struct vcpu *v, unsigned int number, struct hypercall *call)
+{
+    sim_cpu_enter(v->id, v);
+    for (unsigned int restarts = 0; restarts < MAX_RESTARTS; restarts++) {
+        call->restart = false;
+        hypercall_dispatch(number, call);
+        blocks_hypercalls++;
+        check(this_cpu()->arch.slots_used == 0, "a transient mapping is left");
+        this_cpu()->work = 0;
+        if (!call->restart) {
+            break;
+        }
+    }
+}
+
+// The arguments are in guest memory already.
+static void call(struct vcpu *v, unsigned int number, uint64_t command, uint64_t count)
 {
     struct hypercall call = {.arg = {command, ARGUMENT_GFN << PAGE_SHIFT, count}};
 
     if (take_byte() == 0xff) {
         call.arg[1] = take_raw(8);
     }
-    sim_cpu_enter(v->id, v);
-    for (unsigned int restarts = 0; restarts < MAX_RESTARTS; restarts++) {
-        call.restart = false;
-        handler(&call);
-        check(this_cpu()->arch.slots_used == 0, "a transient mapping is left");
-        this_cpu()->work = 0;
-        if (!call.restart) {
-            break;
-        }
-    }
+    dispatch(v, number, &call);
 }
 
 static void event_operation(struct vcpu *v)
@@ -220,7 +230,7 @@ static void event_operation(struct vcpu *v)
         argument.words[1] = (uint32_t)take_number() % 17;
     }
     put_argument(v->domain, &argument, sizeof(argument));
-    call(v, do_event_channel_op, command, 0);
+    call(v, __HYPERVISOR_event_channel_op, command, 0);
 }
 
 static void map_arguments(struct domain *d, unsigned int count)
@@ -323,7 +333,7 @@ static void grant_operation(struct vcpu *v)
         count = command % 16 == GNTTABOP_swap_grant_ref ? count : 1;
         table_arguments(v->domain, command % 16);
     }
-    call(v, do_grant_table_op, command % 16, take_byte() == 0xff ? take_raw(4) : count);
+    call(v, __HYPERVISOR_grant_table_op, command % 16, take_byte() == 0xff ? take_raw(4) : count);
 }
 
 static void put_list(struct domain *d)
@@ -335,70 +345,104 @@ static void put_list(struct domain *d)
     }
 }
 
+union memory_argument {
+    struct xen_memory_reservation reservation;
+    struct xen_add_to_physmap add;
+    struct xen_add_to_physmap_batch batch;
+    struct xen_remove_from_physmap remove;
+    struct xen_mem_acquire_resource resource;
+    struct xen_memory_exchange exchange;
+};
+
+static void *const list_address = (void *)((uint64_t)LIST_GFN << PAGE_SHIFT);
+
+static void batch_argument(struct xen_add_to_physmap_batch *batch)
+{
+    batch->domid = take_domid();
+    batch->space = take_byte() % 6;
+    batch->size = take_byte() % 4;
+    batch->u.foreign_domid = take_domid();
+    batch->idxs.p = list_address;
+    batch->gpfns.p = list_address;
+    batch->errs.p = (void *)((LIST_GFN + 1UL) << PAGE_SHIFT);
+}
+
+static void physmap_argument(unsigned int command, union memory_argument *op)
+{
+    switch (command) {
+    case XENMEM_add_to_physmap:
+        op->add.domid = take_domid();
+        op->add.size = take_byte() % 4;
+        op->add.space = take_byte() % 6;
+        op->add.idx = take_number() | (take_byte() % 4 ? 0 : XENMAPIDX_grant_table_status);
+        op->add.gpfn = take_gfn();
+        break;
+    case XENMEM_add_to_physmap_batch:
+        batch_argument(&op->batch);
+        break;
+    default:
+        op->remove.domid = take_domid();
+        op->remove.gpfn = take_gfn();
+    }
+}
+
+static void resource_argument(struct xen_mem_acquire_resource *resource)
+{
+    resource->domid = take_domid();
+    resource->type = XENMEM_resource_grant_table;
+    resource->id = take_byte() % 3;
+    resource->nr_frames = take_byte() % 4;
+    resource->frame = take_number();
+    resource->frame_list.p = list_address;
+}
+
+static void exchange_argument(struct xen_memory_exchange *exchange)
+{
+    struct xen_memory_reservation *in = &exchange->in, *out = &exchange->out;
+
+    in->domid = out->domid = take_domid();
+    in->extent_order = take_byte() % 5;
+    out->extent_order = (unsigned int)(take_byte() % 8 ? take_byte() % 5 : take_number());
+    in->nr_extents = take_byte() % 8;
+    out->nr_extents = in->nr_extents << in->extent_order >> MIN(out->extent_order, 60u);
+    in->extent_start.p = out->extent_start.p = list_address;
+}
+
+static void reservation_argument(struct xen_memory_reservation *reservation)
+{
+    reservation->domid = take_domid();
+    reservation->nr_extents = take_byte() % 8;
+    reservation->extent_order = take_byte() % 4 ? 0 : (unsigned int)take_number();
+    reservation->extent_start.p = list_address;
+}
+
 static void memory_operation(struct vcpu *v)
 {
     static const uint8_t commands[] = {XENMEM_populate_physmap,    XENMEM_decrease_reservation,
                                        XENMEM_add_to_physmap,      XENMEM_add_to_physmap_batch,
                                        XENMEM_remove_from_physmap, XENMEM_acquire_resource,
                                        XENMEM_maximum_reservation, XENMEM_exchange};
-    void *list = (void *)((uint64_t)LIST_GFN << PAGE_SHIFT);
     unsigned int command = commands[take_byte() % ARRAY_SIZE(commands)];
-    union {
-        struct xen_memory_reservation reservation;
-        struct xen_add_to_physmap add;
-        struct xen_add_to_physmap_batch batch;
-        struct xen_remove_from_physmap remove;
-        struct xen_mem_acquire_resource resource;
-        struct xen_memory_exchange exchange;
-    } op = {.reservation = {.nr_extents = 0}};
+    union memory_argument op = {.reservation = {.nr_extents = 0}};
 
     put_list(v->domain);
     switch (command) {
     case XENMEM_add_to_physmap:
-        op.add.domid = take_domid();
-        op.add.size = take_byte() % 4;
-        op.add.space = take_byte() % 6;
-        op.add.idx = take_number() | (take_byte() % 4 ? 0 : XENMAPIDX_grant_table_status);
-        op.add.gpfn = take_gfn();
-        break;
     case XENMEM_add_to_physmap_batch:
-        op.batch.domid = take_domid();
-        op.batch.space = take_byte() % 6;
-        op.batch.size = take_byte() % 4;
-        op.batch.u.foreign_domid = take_domid();
-        op.batch.idxs.p = list;
-        op.batch.gpfns.p = list;
-        op.batch.errs.p = (void *)((LIST_GFN + 1UL) << PAGE_SHIFT);
-        break;
     case XENMEM_remove_from_physmap:
-        op.remove.domid = take_domid();
-        op.remove.gpfn = take_gfn();
+        physmap_argument(command, &op);
         break;
     case XENMEM_acquire_resource:
-        op.resource.domid = take_domid();
-        op.resource.type = XENMEM_resource_grant_table;
-        op.resource.id = take_byte() % 3;
-        op.resource.nr_frames = take_byte() % 4;
-        op.resource.frame = take_number();
-        op.resource.frame_list.p = list;
+        resource_argument(&op.resource);
         break;
     case XENMEM_exchange:
-        op.exchange.in.domid = op.exchange.out.domid = take_domid();
-        op.exchange.in.extent_order = take_byte() % 5;
-        op.exchange.out.extent_order = take_byte() % 8 ? take_byte() % 5 : take_number();
-        op.exchange.in.nr_extents = take_byte() % 8;
-        op.exchange.out.nr_extents = op.exchange.in.nr_extents << op.exchange.in.extent_order >>
-                                     MIN(op.exchange.out.extent_order, 60u);
-        op.exchange.in.extent_start.p = op.exchange.out.extent_start.p = list;
+        exchange_argument(&op.exchange);
         break;
     default:
-        op.reservation.domid = take_domid();
-        op.reservation.nr_extents = take_byte() % 8;
-        op.reservation.extent_order = take_byte() % 4 ? 0 : (unsigned int)take_number();
-        op.reservation.extent_start.p = list;
+        reservation_argument(&op.reservation);
     }
     put_argument(v->domain, &op, sizeof(op));
-    call(v, do_memory_op, command, 0);
+    call(v, __HYPERVISOR_memory_op, command, 0);
 }
 
 // Hypercalls that a batch could name but that belong to other fuzzers, or need more of a machine.
@@ -446,16 +490,7 @@ static void batch(struct vcpu *v)
         words[i] = take_byte() % 2 ? take_number() : take_gfn() << PAGE_SHIFT;
     }
     put_argument(v->domain, words, sizeof(words));
-    sim_cpu_enter(v->id, v);
-    for (unsigned int restarts = 0; restarts < MAX_RESTARTS; restarts++) {
-        call.restart = false;
-        do_multicall(&call);
-        check(this_cpu()->arch.slots_used == 0, "a transient mapping is left");
-        this_cpu()->work = 0;
-        if (!call.restart) {
-            break;
-        }
-    }
+    dispatch(v, __HYPERVISOR_multicall, &call);
 }
 
 // Waits for events; whatever ends the wait does so before the next step.
@@ -469,7 +504,7 @@ static void poll(struct vcpu *v)
     }
     op.ports.p = (void *)((uint64_t)LIST_GFN << PAGE_SHIFT);
     put_argument(v->domain, &op, sizeof(op));
-    call(v, do_sched_op, SCHEDOP_poll, 0);
+    call(v, __HYPERVISOR_sched_op, SCHEDOP_poll, 0);
 }
 
 // What a vcpu registers and its timers.
@@ -488,8 +523,7 @@ static void vcpu_operation(struct vcpu *v)
         .arg = {command, take_byte() % 8 ? v->id : take_number(), ARGUMENT_GFN << PAGE_SHIFT}};
 
     put_argument(v->domain, words, sizeof(words));
-    sim_cpu_enter(v->id, v);
-    do_vcpu_op(&call);
+    dispatch(v, __HYPERVISOR_vcpu_op, &call);
 }
 
 // Time passes, devices and the hypervisor's own parts raise events.
@@ -644,6 +678,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc;
     (void)argv;
+    atexit(blocks_report);
     sim_machine_start(4096, VCPUS);
     check(sched_init() == 0, "no scheduler");
     for (unsigned int i = 0; i < VCPUS; i++) {
@@ -681,5 +716,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(page_free_count() == frames, "frames are left over");
     check(sim_heap_objects() == objects, "heap objects are left over");
     check(sim_mappings() == 0, "mappings are left over");
+    blocks_check(MAX_BLOCKS);
     return 0;
 }
