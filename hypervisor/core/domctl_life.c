@@ -15,6 +15,8 @@
 
 #include "domctl_internal.h"
 
+#define VCPUS_AT_ONCE 4u
+
 // What the core itself must be able to provide; the port checks its own part when it creates.
 static int check_config(const struct xen_domctl_createdomain *config)
 {
@@ -124,24 +126,26 @@ int domctl_soft_reset(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
+// The first time, and after each hypercall that has made a few: what is there is passed over.
 int domctl_max_vcpus(struct domain *d, struct xen_domctl *op)
 {
     if (op->u.max_vcpus.max != d->max_vcpus) {
         return -XEN_EINVAL;
     }
-    for (unsigned int i = 0; i < d->max_vcpus; i++) {
+    for (unsigned int i = 0, made = 0; i < d->max_vcpus; i++) {
         int error;
 
         if (d->vcpus[i]) {
             continue;
         }
+        if (made == VCPUS_AT_ONCE) {
+            return -XEN_ERESTART;
+        }
         error = vcpu_create(d, i);
         if (error) {
             return error;
         }
-        if (i + 1 < d->max_vcpus && this_cpu()->work) {
-            return -XEN_ERESTART;
-        }
+        made++;
     }
     return 0;
 }

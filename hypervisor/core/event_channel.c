@@ -14,6 +14,7 @@
 #include "event_internal.h"
 
 #define CLOSES_BEFORE_PREEMPTION 64u
+#define MAX_BUSY_PORTS 1024u
 
 static void lock_events(struct domain *a, struct domain *b)
 {
@@ -57,7 +58,6 @@ int event_domain_init(struct domain *d, uint32_t max_port)
 
     spin_lock_init(&d->events.lock);
     d->events.max_port = highest;
-    d->events.search_from = 1;
     d->events.bucket_count = highest / EVENT_BUCKET_CHANNELS + 1;
     d->events.buckets = heap_alloc_array(d->events.bucket_count, sizeof(*d->events.buckets));
     return d->events.buckets ? 0 : -XEN_ENOMEM;
@@ -73,7 +73,7 @@ void event_domain_free(struct domain *d)
     uint32_t in_use = d->events.allocated / EVENT_BUCKET_CHANNELS;
 
     for (uint32_t i = 0; i < in_use; i++) {
-        heap_free_pages(d->events.buckets[i], 0);
+        heap_free_pages(d->events.buckets[i].channels, 0);
     }
     heap_free(d->events.buckets);
     d->events.buckets = NULL;
@@ -95,41 +95,52 @@ static int add_bucket(struct domain *d)
         bucket[i].priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
         bucket[i].fifo_queue = EVTCHN_FIFO_PRIORITY_DEFAULT;
     }
-    d->events.buckets[first / EVENT_BUCKET_CHANNELS] = bucket;
+    d->events.buckets[first / EVENT_BUCKET_CHANNELS] =
+        (struct event_bucket){bucket, EVENT_BUCKET_CHANNELS - (first == 0)};
     __atomic_store_n(&d->events.allocated, first + EVENT_BUCKET_CHANNELS, __ATOMIC_RELEASE);
     return 0;
 }
 
-// A free port, not yet taken, with d's event lock held.
+// A port below end of a bucket that is free and not busy, or 0. Counts those that are busy.
+static evtchn_port_t find_in_bucket(struct domain *d, uint32_t bucket, uint32_t end, uint32_t *busy)
+{
+    evtchn_port_t first = bucket * EVENT_BUCKET_CHANNELS;
+
+    for (evtchn_port_t port = first; port < MIN(end, first + EVENT_BUCKET_CHANNELS); port++) {
+        if (event_channel_at(d, port)->state != EVENT_FREE) {
+            continue;
+        }
+        if (!d->events.fifo || !event_fifo_is_busy(d, port)) {
+            return port;
+        }
+        (*busy)++;
+    }
+    return 0;
+}
+
+// A free port, not yet taken, with d's event lock held. Which free ports of a FIFO are still linked
+// stands in the guest's own memory: one that says so of more than MAX_BUSY_PORTS gets none.
 static int find_port(struct domain *d, evtchn_port_t *out)
 {
     uint32_t modes_ports = d->events.fifo ? EVTCHN_FIFO_NR_CHANNELS : EVTCHN_2L_NR_CHANNELS;
-    uint32_t end = MIN(d->events.max_port + 1, modes_ports);
-    bool skipped = false;
+    uint32_t end = MIN(d->events.max_port + 1, modes_ports), busy = 0;
 
     if (d->is_dying) {
         return -XEN_EINVAL;
     }
-    for (evtchn_port_t port = d->events.search_from; port < end; port++) {
-        if (port >= d->events.allocated) {
+    for (uint32_t bucket = 0; bucket * EVENT_BUCKET_CHANNELS < end && busy <= MAX_BUSY_PORTS;
+         bucket++) {
+        if (bucket * EVENT_BUCKET_CHANNELS >= d->events.allocated) {
             int error = add_bucket(d);
 
             if (error) {
                 return error;
             }
         }
-        if (event_channel_at(d, port)->state != EVENT_FREE) {
-            continue;
+        *out = d->events.buckets[bucket].free ? find_in_bucket(d, bucket, end, &busy) : 0;
+        if (*out) {
+            return 0;
         }
-        if (d->events.fifo && event_fifo_is_busy(d, port)) {
-            skipped = true;
-            continue;
-        }
-        if (!skipped) {
-            d->events.search_from = port;
-        }
-        *out = port;
-        return 0;
     }
     return -XEN_ENOSPC;
 }
@@ -138,6 +149,7 @@ static int find_port(struct domain *d, evtchn_port_t *out)
 static void take(struct domain *d, struct event_channel *ch, enum event_state state, uint32_t vcpu)
 {
     ch->state = state;
+    d->events.buckets[ch->port / EVENT_BUCKET_CHANNELS].free--;
     __atomic_store_n(&ch->vcpu, (uint16_t)vcpu, __ATOMIC_RELAXED);
     __atomic_store_n(&ch->priority, EVTCHN_FIFO_PRIORITY_DEFAULT, __ATOMIC_RELAXED);
     if (!ch->consumer) {
@@ -361,7 +373,7 @@ static void release(struct domain *d, struct event_channel *ch)
     ch->orphaned = 0;
     ch->peer = NULL;
     __atomic_store_n(&ch->vcpu, 0, __ATOMIC_RELAXED);
-    d->events.search_from = MIN(d->events.search_from, ch->port);
+    d->events.buckets[ch->port / EVENT_BUCKET_CHANNELS].free++;
 }
 
 int event_close(struct domain *d, evtchn_port_t port, bool by_guest)

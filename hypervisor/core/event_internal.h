@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Event channels: what the core/event_*.c files share.
 //
-// Data: each domain has an array of pointers to pages ("buckets") of channels. A bucket, once
-// there, stays until the domain is freed, so a channel is found without a lock.
-// Locking: what a channel is bound to (state, peer, remote, virq, consumer) changes only with both
-// the domain's event lock and the channel's own lock held, for an interdomain pair those of both
-// ends. So either lock is enough to read it, and holding one end's channel lock keeps the pair
-// together and the peer domain alive: sending takes just the sender's channel lock. vcpu and
-// priority change under the channel lock and are read atomically by senders at the other end.
-// Order: event locks by domid, channel locks by domid and then port, FIFO queue locks, then the
-// scheduler's. A FIFO is taken down only after every channel has been closed, with the event lock
-// held: nobody who holds the lock of a bound channel sees it go.
+// Data: each domain has an array of pages ("buckets") of channels. A bucket, once there, stays
+// until the domain is freed, so a channel is found without a lock. A search for a free one passes
+// over buckets that have none. Locking: what a channel is bound to (state, peer, remote, virq,
+// consumer) changes only with both the domain's event lock and the channel's own lock held, for an
+// interdomain pair those of both ends. So either lock is enough to read it, and holding one end's
+// channel lock keeps the pair together and the peer domain alive: sending takes just the sender's
+// channel lock. vcpu and priority change under the channel lock and are read atomically by senders
+// at the other end. Order: event locks by domid, channel locks by domid and then port, FIFO queue
+// locks, then the scheduler's. A FIFO is taken down only after every channel has been closed, with
+// the event lock held: nobody who holds the lock of a bound channel sees it go.
 #ifndef BULKHEAD_EVENT_INTERNAL_H
 #define BULKHEAD_EVENT_INTERNAL_H
 
@@ -52,7 +52,7 @@ static inline struct event_channel *event_channel_at(const struct domain *d, evt
     if (port >= __atomic_load_n(&d->events.allocated, __ATOMIC_ACQUIRE)) {
         return NULL;
     }
-    return &d->events.buckets[port / EVENT_BUCKET_CHANNELS][port % EVENT_BUCKET_CHANNELS];
+    return &d->events.buckets[port / EVENT_BUCKET_CHANNELS].channels[port % EVENT_BUCKET_CHANNELS];
 }
 
 // event_channel.c: what the hypercall needs beyond the public functions. All: 0 or -errno.

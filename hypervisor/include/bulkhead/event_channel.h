@@ -14,14 +14,18 @@ struct event_channel; // event_internal.h
 struct event_fifo;    // event_fifo.c
 struct event_fifo_vcpu;
 
+struct event_bucket {
+    struct event_channel *channels;
+    uint32_t free; // how many of them are
+};
+
 struct event_domain {
     struct spinlock lock;           // bindings; see event_internal.h
-    struct event_channel **buckets; // pages of channels, added on demand, kept to the end
+    struct event_bucket *buckets;   // pages of channels, added on demand, kept to the end
     uint32_t bucket_count;
     uint32_t max_port;       // highest port number that may be allocated
     uint32_t allocated;      // ports with a structure (multiple of a bucket)
     uint32_t active;         // ports in use by the guest
-    uint32_t search_from;    // where the search for a free port begins
     uint32_t close_next;     // progress of a reset or of destruction
     uint32_t pollers;        // vcpus in SCHEDOP_poll
     struct event_fifo *fifo; // NULL: 2-level

@@ -146,6 +146,16 @@ static void creation_is_checked(void **state)
     assert_int_equal(control_domctl(XEN_DOMCTL_createdomain, 42, &op), -XEN_EINVAL);
 }
 
+static void vcpus_are_made_a_few_at_a_time(void **state)
+{
+    struct domain *d = control_create(10);
+
+    (void)state;
+    assert_int_equal(control_restarts, 2);
+    assert_non_null(d->vcpus[9]);
+    control_destroy(d->id);
+}
+
 static void creation_survives_lack_of_memory(void **state)
 {
     struct xen_domctl op;
@@ -570,6 +580,7 @@ int main(void)
         TEST(unknown_commands_and_domains),
         TEST(a_domain_lives),
         TEST(creation_is_checked),
+        TEST(vcpus_are_made_a_few_at_a_time),
         TEST(creation_survives_lack_of_memory),
         TEST(destruction_is_preemptible),
         TEST(nobody_stops_himself),

@@ -358,6 +358,25 @@ static void test_array_up_to_its_limit(void **state)
     assert_int_equal(world_alloc_unbound(a, B), 100000);
 }
 
+// What is linked stands in the guest's memory: a search ends however many ports it says are.
+static void test_search_among_linked_ports_ends(void **state)
+{
+    event_word_t *words = world_page(a, WORDS_GFN);
+    evtchn_port_t port = 0;
+
+    (void)state;
+    for (unsigned int i = 0; i < WORDS; i++) {
+        words[i] = LINKED;
+    }
+    for (unsigned int i = 1; i < EVTCHN_FIFO_NR_CHANNELS / WORDS; i++) {
+        assert_int_equal(expand(WORDS_GFN), 0);
+    }
+    assert_int_equal(event_alloc_unbound(a, B, &port), -XEN_ENOSPC);
+    assert_in_range(a->events.allocated, 1025, 2048);
+    words[5] = 0;
+    assert_int_equal(world_alloc_unbound(a, B), 5);
+}
+
 static void test_reset_goes_back_to_2level(void **state)
 {
     struct evtchn_reset reset = {.dom = DOMID_SELF};
@@ -514,6 +533,7 @@ int main(void)
         TEST_FROM_START(test_vcpu_without_control_block),
         TEST_FROM_START(test_bad_registrations),
         TEST(test_array_up_to_its_limit),
+        TEST(test_search_among_linked_ports_ends),
         TEST(test_reset_goes_back_to_2level),
         TEST_FROM_START(test_out_of_memory),
         TEST(test_random_words),
