@@ -20,8 +20,8 @@ struct event_bucket {
 };
 
 struct event_domain {
-    struct spinlock lock;           // bindings; see event_internal.h
-    struct event_bucket *buckets;   // pages of channels, added on demand, kept to the end
+    struct spinlock lock;         // bindings; see event_internal.h
+    struct event_bucket *buckets; // pages of channels, added on demand, kept to the end
     uint32_t bucket_count;
     uint32_t max_port;       // highest port number that may be allocated
     uint32_t allocated;      // ports with a structure (multiple of a bucket)
