@@ -256,22 +256,19 @@ void grant_table_set_gfn(struct domain *d, uint64_t index, bool status, gfn_t gf
     spin_unlock(&t->lock);
 }
 
-// Whether an entry beyond the reserved ones is in use.
+// Whether an entry beyond the reserved ones is in use. There may be tens of thousands: few
+// instructions for each.
 static bool any_active(const struct grant_table *t)
 {
-    grant_ref_t ref = GNTTAB_NR_RESERVED_ENTRIES, count = entry_count(t);
+    grant_ref_t count = entry_count(t);
 
-    while (ref < count) {
-        const struct active_grant *active = t->frames[ref / GRANT_V1_PER_FRAME].active;
+    for (grant_ref_t ref = GNTTAB_NR_RESERVED_ENTRIES; ref < count; ref++) {
+        const struct active_grant *active =
+            &t->frames[ref / GRANT_V1_PER_FRAME].active[ref % GRANT_V1_PER_FRAME];
 
-        // In one go through what lies together: there may be a hundred thousand.
-        do {
-            const struct active_grant *entry = &active[ref % GRANT_V1_PER_FRAME];
-
-            if (entry->readers || entry->writers) {
-                return true;
-            }
-        } while (++ref % GRANT_V1_PER_FRAME && ref < count);
+        if (active->readers || active->writers) {
+            return true;
+        }
     }
     return false;
 }

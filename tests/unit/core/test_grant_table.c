@@ -580,6 +580,7 @@ static void test_version_2(void **state)
 
 static void test_change_of_version(void **state)
 {
+    static const grant_ref_t in_use[] = {8, 9, 511, 512, 1023}; // of two frames
     struct gnttab_get_version version = {.dom = GRANTER};
     grant_handle_t store, other;
 
@@ -590,10 +591,13 @@ static void test_change_of_version(void **state)
     assert_int_equal(grants_set_version(mapper, 1), 0);
     assert_int_equal(grant_table_seed(granter, 1, 0, GFN(20)), 0);
     assert_int_equal(grants_map(control, GRANTER, 1, FREE_GFN, MAP_RW, &store), GNTST_okay);
-    grants_give(granter, 9, MAPPER, 21, 0);
-    assert_int_equal(grants_map(mapper, GRANTER, 9, FREE_GFN, MAP_RW, &other), GNTST_okay);
-    assert_int_equal(grants_set_version(granter, 2), -XEN_EBUSY);
-    assert_int_equal(grants_unmap(mapper, FREE_GFN, other), GNTST_okay);
+    for (unsigned int i = 0; i < ARRAY_SIZE(in_use); i++) {
+        grants_give(granter, in_use[i], MAPPER, 21, 0);
+        assert_int_equal(grants_map(mapper, GRANTER, in_use[i], FREE_GFN, MAP_RW, &other),
+                         GNTST_okay);
+        assert_int_equal(grants_set_version(granter, 2), -XEN_EBUSY);
+        assert_int_equal(grants_unmap(mapper, FREE_GFN, other), GNTST_okay);
+    }
     assert_int_equal(grants_set_version(granter, 2), 0);
     // The reserved entry goes on, in use; the other is gone.
     assert_int_equal(grants_v2(granter, 1)->full_page.hdr.flags, GTF_permit_access);
