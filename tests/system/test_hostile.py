@@ -114,6 +114,15 @@ def test_grants_of_dying_partners(dom0):
     wait_gone(dom0, "one", "two", "three")
 
 
+def test_running_into_nothing(dom0):
+    """A process that jumps to where no memory is gets an exception; its kernel's domain ends."""
+    microguest(dom0, "nothing", "hostile", "mode=nothing")
+    wait_console(dom0, "nothing", "user mode got exception 6", 30)
+    wait_gone(dom0, "nothing")
+    assert "there was something" not in console(dom0, "nothing")
+    assert "no memory to fetch instructions from at 10000000" in last_crash(dom0)
+
+
 def test_random_bytes_in_kernel_mode(dom0):
     names = [f"chaos{seed}" for seed in range(1, 5)]
     for seed, name in enumerate(names, 1):

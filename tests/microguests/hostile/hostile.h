@@ -53,5 +53,6 @@ void run_user_instructions(void);
 void touch_registers(void);
 void touch_configuration(void);
 void run_chaos(void);
+void run_into_nothing(void);
 
 #endif

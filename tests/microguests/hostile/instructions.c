@@ -388,6 +388,19 @@ void run_user_instructions(void)
     say_vectors(counts);
 }
 
+// Jumps to where no memory is: a process gets an exception, the kernel ends.
+void run_into_nothing(void)
+{
+    static const uint8_t jump_to_rax[] = {0xff, 0xe0};
+    struct sandbox_registers registers = {.gpr = {[0] = window_address(WINDOW_HOLE)}};
+
+    sandbox_start();
+    memcpy(sandbox_code, jump_to_rax, sizeof(jump_to_rax));
+    say("hostile: user mode got exception %d", sandbox_run_user(0, &registers, USER_MICROSECONDS));
+    sandbox_run_kernel(0, sizeof(jump_to_rax), &registers);
+    say("hostile: there was something");
+}
+
 void run_chaos(void)
 {
     sandbox_start();

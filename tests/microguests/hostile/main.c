@@ -18,6 +18,7 @@ static const struct {
     {"registers", touch_registers},
     {"configuration", touch_configuration},
     {"chaos", run_chaos},
+    {"nothing", run_into_nothing},
 };
 
 struct options options;
