@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fuzzer of the control interface: the input is a program of hypercalls by domain 0 and by a guest,
 // with structures of mostly small numbers. After each input everything is taken down: anything left
-// over, a lock that is never released, a broken invariant or a stray access aborts.
+// over, a lock that is never released, a broken invariant, a stray access, or more than MAX_BLOCKS
+// basic blocks of the core without a window for interrupts aborts.
 
 #include "control.h"
 
@@ -9,12 +10,16 @@
 #include <string.h>
 
 #include <bulkhead/sched.h>
+#include <bulkhead/stretch.h>
+
+#include "blocks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 #define MAX_STEPS 60u
 #define MAX_RESTARTS 50u
+#define MAX_BLOCKS 20000u
 
 static const uint8_t *input;
 static size_t input_left;
@@ -54,14 +59,24 @@ static void fill(void *to, size_t size)
     }
 }
 
-static void call(struct vcpu *v, int64_t (*handler)(struct hypercall *call), uint64_t first)
+struct operation {
+    unsigned int number;
+    hypercall_handler handler;
+};
+
+static void call(struct vcpu *v, const struct operation *operation, uint64_t first)
 {
     struct hypercall c = {.arg = {first, take_word(), take_word(), take_word(), take_word()}};
 
     for (unsigned int tries = 0; tries < MAX_RESTARTS; tries++) {
+        struct stretch outer;
+
         sim_cpu_enter(0, v);
         c.restart = false;
-        handler(&c);
+        outer = stretch_begin(operation->number, first);
+        operation->handler(&c);
+        stretch_end(outer);
+        blocks_hypercalls++;
         this_cpu()->work = 0;
         if (!c.restart) {
             return;
@@ -70,46 +85,50 @@ static void call(struct vcpu *v, int64_t (*handler)(struct hypercall *call), uin
 }
 
 // Ending domain 0 ends the machine, which is no finding.
-static bool is_fatal(int64_t (*handler)(struct hypercall *call), struct vcpu *v, uint64_t command)
+static bool is_fatal(const struct operation *operation, struct vcpu *v, uint64_t command)
 {
-    return handler == do_sched_op && v->domain == domain0 &&
+    return operation->handler == do_sched_op && v->domain == domain0 &&
            (command == 2 || command == 4 || command == 6);
 }
 
+static const struct operation operations[] = {
+    {__HYPERVISOR_domctl, do_domctl},         {__HYPERVISOR_domctl, do_domctl},
+    {__HYPERVISOR_domctl, do_domctl},         {__HYPERVISOR_sysctl, do_sysctl},
+    {__HYPERVISOR_hypfs_op, do_hypfs_op},     {__HYPERVISOR_sched_op, do_sched_op},
+    {__HYPERVISOR_vcpu_op, do_vcpu_op},       {__HYPERVISOR_xen_version, do_xen_version},
+    {__HYPERVISOR_console_io, do_console_io},
+};
+
 static void step(void)
 {
-    static int64_t (*const handlers[])(struct hypercall * call) = {
-        do_domctl,   do_domctl,  do_domctl,      do_sysctl,     do_hypfs_op,
-        do_sched_op, do_vcpu_op, do_xen_version, do_console_io,
-    };
     uint8_t choice = take();
-    int64_t (*handler)(struct hypercall *) = handlers[choice % ARRAY_SIZE(handlers)];
+    const struct operation *operation = &operations[choice % ARRAY_SIZE(operations)];
     struct vcpu *v = choice & 0x80 ? guest->vcpus[choice >> 6 & 1] : domain0->vcpus[0];
     void *page = sim_guest_memory(v->domain, GFN(ARGUMENT_GFN), true);
     void *buffer = sim_guest_memory(v->domain, GFN(BUFFER_GFN), true);
     uint64_t command;
 
     fill(buffer, 64);
-    if (handler == do_domctl) {
+    if (operation->handler == do_domctl) {
         struct xen_domctl *op = page;
 
         fill(op, sizeof(*op));
         op->cmd = take() % 96;
         op->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
         op->domain = (domid_t)(take() % 12);
-        call(v, handler, ARGUMENT_GFN << PAGE_SHIFT);
-    } else if (handler == do_sysctl) {
+        call(v, operation, ARGUMENT_GFN << PAGE_SHIFT);
+    } else if (operation->handler == do_sysctl) {
         struct xen_sysctl *op = page;
 
         fill(op, sizeof(*op));
         op->cmd = take() % 32;
         op->interface_version = XEN_SYSCTL_INTERFACE_VERSION;
-        call(v, handler, ARGUMENT_GFN << PAGE_SHIFT);
+        call(v, operation, ARGUMENT_GFN << PAGE_SHIFT);
     } else {
         fill(page, 64);
         command = take() % 20;
-        if (!is_fatal(handler, v, command)) {
-            call(v, handler, command);
+        if (!is_fatal(operation, v, command)) {
+            call(v, operation, command);
         }
     }
 }
@@ -170,6 +189,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc;
     (void)argv;
+    atexit(blocks_report);
     world_start(NULL);
     return 0;
 }
@@ -195,5 +215,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (sim_mappings()) {
         abort();
     }
+    blocks_check(MAX_BLOCKS);
     return 0;
 }
