@@ -559,8 +559,9 @@ static void outside_events(void)
 }
 
 // The guest writes a grant entry, of either version, or a few bytes anywhere.
-static void guest_writes(struct domain *d)
+static void guest_writes(struct vcpu *v)
 {
+    struct domain *d = v->domain;
     grant_ref_t ref = (grant_ref_t)take_number() % 64;
     uint8_t kind = take_byte();
     uint8_t *page;
@@ -612,9 +613,20 @@ static void destroy_or_create(domid_t id)
     this_cpu()->work = 0;
 }
 
+// What a vcpu may do, by the input's choice.
+static void (*const actions[20])(struct vcpu *v) = {
+    [0 ... 4] = event_operation,
+    [5 ... 9] = grant_operation,
+    [10] = memory_operation,
+    [11 ... 13] = guest_writes,
+    [16] = poll,
+    [17] = vcpu_operation,
+    [19] = batch,
+};
+
 static void step(void)
 {
-    uint8_t what = take_byte();
+    uint8_t what = take_byte(), choice;
     domid_t id = what % DOMAINS;
     struct vcpu *v =
         domains[id] && !domains[id]->is_dying ? domains[id]->vcpus[what / DOMAINS % VCPUS] : NULL;
@@ -623,50 +635,17 @@ static void step(void)
         event_poll_end(v);
         v->pause_flags = 0;
     }
-    switch (take_byte() % 20) {
-    case 19:
+    choice = take_byte() % ARRAY_SIZE(actions);
+    if (actions[choice]) {
         if (v) {
-            batch(v);
+            actions[choice](v);
         }
-        break;
-    case 16:
-        if (v) {
-            poll(v);
-        }
-        break;
-    case 17:
-        if (v) {
-            vcpu_operation(v);
-        }
-        break;
-    case 18:
+    } else if (choice == 18) {
         outside_events();
-        break;
-    case 0 ... 4:
-        if (v) {
-            event_operation(v);
-        }
-        break;
-    case 5 ... 9:
-        if (v) {
-            grant_operation(v);
-        }
-        break;
-    case 10:
-        if (v) {
-            memory_operation(v);
-        }
-        break;
-    case 11 ... 13:
-        if (v) {
-            guest_writes(v->domain);
-        }
-        break;
-    case 14:
+    } else if (choice == 14) {
         sim_interrupt_every(take_byte() % 4);
         sim_heap_fail_at(take_byte() % 2 ? take_byte() % 16 : 0);
-        break;
-    default:
+    } else {
         sim_heap_fail_at(0);
         if (take_byte() % 4 == 0) {
             destroy_or_create(id);
