@@ -5,21 +5,12 @@ nothing fatal to say, and their memory comes back to the page.
 With --long they try fifty times as much. Their seeds are in the consoles' logs.
 """
 
-import time
-
 import pytest
 
 from guests import console, free_pages, microguest, wait_console, wait_free_pages, wait_gone
+from hostile import finish, last_crash, must_answer
 
 CONFIGURATION = {"memory": 4096}
-ATTEMPTS = 10
-# How a guest's own random deeds may end it.
-OWN_ENDS = (
-    "triple fault",
-    "no memory to",
-    "no memory for page tables",
-    "the processor has to write to a read-only page",
-)
 memory = {}
 
 
@@ -27,38 +18,6 @@ memory = {}
 def times(request):
     """How many times as much as in a normal run a guest does."""
     return 50 if request.config.getoption("--long") else 1
-
-
-def must_answer(dom0):
-    begin = time.monotonic()
-    dom0.check("xl info", timeout=60)
-    assert time.monotonic() - begin < 60
-
-
-def last_crash(dom0):
-    """Which domain crashed last, and why; its number tells one crash from another."""
-    return dom0.check("xl dmesg | grep -o 'domain .* crashed: .*' | tail -n 1")
-
-
-def finish(dom0, name, arguments, seconds, vcpus=1):
-    """Runs a guest that acts at random until one has come to its end.
-
-    What it does may hit itself: that is its own end, and another tries with another seed.
-    """
-    for _ in range(ATTEMPTS):
-        before = last_crash(dom0)
-        microguest(dom0, name, "hostile", arguments, vcpus=vcpus)
-        must_answer(dom0)
-        try:
-            said = wait_console(dom0, name, "hostile: done", seconds)
-            wait_gone(dom0, name)
-            return said
-        except AssertionError:
-            crash = last_crash(dom0)
-            if crash == before or not any(end in crash for end in OWN_ENDS):
-                raise
-            wait_gone(dom0, name)
-    pytest.fail(f"{ATTEMPTS} guests with {arguments} died before they were done")
 
 
 def wait_done(dom0, name, seconds):

@@ -11,7 +11,8 @@ import re
 
 import pytest
 
-from guests import microguest, wait_console, wait_gone
+from guests import microguest, wait_gone
+from hostile import finish
 from keyboard import switch_input
 
 CONFIGURATION = {"cpus": 1, "icount": True, "memory": 6144}
@@ -50,9 +51,7 @@ def test_guests_are_made_and_destroyed(dom0, memory, vcpus):
     "mode,vcpus", [("hypercalls count=20000", 2), ("storm count=1000", 4), ("grants count=20000", 1)]
 )
 def test_hostile_guests(dom0, mode, vcpus):
-    microguest(dom0, "hostile", "hostile", f"mode={mode}", vcpus=vcpus)
-    print(wait_console(dom0, "hostile", "hostile: done", 300))
-    wait_gone(dom0, "hostile")
+    print(finish(dom0, "hostile", f"mode={mode}", 300, vcpus=vcpus))
 
 
 def test_no_hypercall_holds_a_cpu_for_long(dom0):

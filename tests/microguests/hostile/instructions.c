@@ -282,6 +282,17 @@ static unsigned int generate(uint8_t *at)
     return length + IMMEDIATE;
 }
 
+// QEMU 7.2 takes a null selector for the task register, which is #GP on a processor, and ends
+// ("invalid tss") at the next exception: LTR becomes LLDT.
+static void leave_task_register_out(uint8_t *code, unsigned int length)
+{
+    for (unsigned int i = 0; i + 2 < length; i++) {
+        if (code[i] == 0x0f && code[i + 1] == 0x00 && (code[i + 2] >> 3 & 7) == 3) {
+            code[i + 2] ^= 1 << 3;
+        }
+    }
+}
+
 // Changed code may be an endless loop: an NMI ends it.
 static void rescue(void)
 {
@@ -355,6 +366,7 @@ void run_instructions(void)
 
         random_registers(&registers);
         length = generate(sandbox_code + offset);
+        leave_task_register_out(sandbox_code + offset, length);
         flip_at = offset;
         steps_done = step;
         vector = sandbox_run_kernel(offset, length, &registers);
@@ -411,6 +423,7 @@ void run_chaos(void)
         for (unsigned int i = 0; i < CODE_SIZE - 64; i++) {
             sandbox_code[i] = (uint8_t)random64();
         }
+        leave_task_register_out(sandbox_code, CODE_SIZE - 64);
         sandbox_run_kernel(0, CODE_SIZE - 64, &registers);
     }
 }
