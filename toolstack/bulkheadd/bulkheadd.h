@@ -80,7 +80,7 @@ bool worker_result(struct supervised *domain, unsigned int *domid, char **messag
 
 // devices.c: finds the functions that each domain is to have, adds them to its configuration, and
 // takes their drivers off. A function that two domains name is an error.
-struct error *find_devices(struct launch *launch) MUST_CHECK;
+struct error *find_devices(struct toolstack *toolstack, struct launch *launch) MUST_CHECK;
 
 // status.c
 void publish(struct supervised *domain);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which PCI functions each domain gets. Those that are named by address come first; a class takes
-// what is left, in the order of the domains. All this happens once, while domain 0 still has the
-// functions: afterwards a domain's configuration names them, over all its deaths.
+// what is left, in the order of the domains. All this happens once: afterwards a domain's
+// configuration names them, over all its deaths.
 #include "bulkheadd.h"
 
 #include <toolstack/memory.h>
@@ -11,19 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same(const struct pci_function *one, const struct pci_function *other)
-{
-    return one->segment == other->segment && one->bus == other->bus &&
-           one->device == other->device && one->function == other->function;
-}
-
 // The domain that has the function already, or NULL.
 static const struct launch_domain *owner(const struct launch *launch,
                                          const struct pci_function *function)
 {
     for (size_t i = 0; i < launch->count; i++)
         for (size_t j = 0; j < launch->domains[i].config.function_count; j++)
-            if (same(&launch->domains[i].config.functions[j], function))
+            if (pci_is_same(&launch->domains[i].config.functions[j], function))
                 return &launch->domains[i];
     return NULL;
 }
@@ -49,14 +43,14 @@ static struct error *add_named(struct launch *launch, struct launch_domain *doma
     return NULL;
 }
 
-static struct error *add_class(struct launch *launch, struct launch_domain *domain,
-                               const struct launch_device *device)
+static struct error *add_class(struct toolstack *toolstack, struct launch *launch,
+                               struct launch_domain *domain, const struct launch_device *device)
 {
     struct pci_function *functions;
     size_t count;
     size_t added = 0;
 
-    TRY(pci_list_class(device->class_code, device->class_mask, &functions, &count));
+    TRY(pci_list_class(toolstack, device->class_code, device->class_mask, &functions, &count));
     for (size_t i = 0; i < count; i++) {
         if (owner(launch, &functions[i]))
             continue;
@@ -70,7 +64,7 @@ static struct error *add_class(struct launch *launch, struct launch_domain *doma
     return NULL;
 }
 
-static struct error *add_all(struct launch *launch, bool by_class)
+static struct error *add_all(struct toolstack *toolstack, struct launch *launch, bool by_class)
 {
     for (size_t i = 0; i < launch->count; i++) {
         struct launch_domain *domain = &launch->domains[i];
@@ -80,14 +74,15 @@ static struct error *add_all(struct launch *launch, bool by_class)
 
             if (by_class != (device->class_name != NULL))
                 continue;
-            TRY(by_class ? add_class(launch, domain, device) : add_named(launch, domain, device));
+            TRY(by_class ? add_class(toolstack, launch, domain, device)
+                         : add_named(launch, domain, device));
         }
     }
     return NULL;
 }
 
-struct error *find_devices(struct launch *launch)
+struct error *find_devices(struct toolstack *toolstack, struct launch *launch)
 {
-    TRY(add_all(launch, false));
-    return add_all(launch, true);
+    TRY(add_all(toolstack, launch, false));
+    return add_all(toolstack, launch, true);
 }

@@ -102,7 +102,7 @@ static struct error *supervise(struct supervisor *supervisor)
 
     TRY(toolstack_open(&supervisor->toolstack));
     store = supervisor->toolstack.store;
-    TRY(find_devices(&supervisor->launch));
+    TRY(find_devices(&supervisor->toolstack, &supervisor->launch));
     TRY(supervise_begin(supervisor));
     TRY(store_watch(store, "end", "@releaseDomain"));
     loop_add(&supervisor->loop, store_descriptor(store), store_fired, supervisor);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <xen/hvm/hvm_op.h>
+#include <xen/hypfs.h>
 #include <xencall.h>
 #include <xenforeignmemory.h>
 
@@ -109,6 +110,20 @@ static int call_with_structure(struct hypervisor *hypervisor, unsigned int numbe
         memcpy(argument, buffer, size);
     if (large)
         hypervisor_buffer_free(hypervisor, buffer);
+    return result;
+}
+
+int hypervisor_read_hypfs(struct hypervisor *hypervisor, const char *path, void *entry, size_t size)
+{
+    size_t length = strlen(path) + 1;
+    char *buffer = hypervisor_buffer(hypervisor, size + length);
+
+    memcpy(buffer + size, path, length);
+    int result = outcome(xencall5(hypervisor->call, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read,
+                                  (uintptr_t)(buffer + size), length, (uintptr_t)buffer, size));
+
+    memcpy(entry, buffer, size);
+    hypervisor_buffer_free(hypervisor, buffer);
     return result;
 }
 

@@ -30,7 +30,11 @@ static struct error *load(struct xl *xl, const char *word, unsigned int *domid,
     *config = (struct domain_config){0};
     TRY(xl_domain(xl, word, domid));
     TRY(domain_get_info(&xl->toolstack, *domid, &info));
-    return error_in_domain(domain_config_load(info.handle, config), NULL, (int)*domid);
+    TRY(error_in_domain(domain_config_load(info.handle, config), NULL, (int)*domid));
+    for (size_t i = 0; i < config->function_count; i++)
+        if (config->functions[i].by_place)
+            TRY(pci_identify(&xl->toolstack, &config->functions[i]));
+    return NULL;
 }
 
 static bool read_json_option(struct xl *xl, int argc, char **argv)
@@ -90,7 +94,7 @@ COMMAND(pci_assignable_list)
     bool json = read_json_option(xl, argc, argv);
 
     TRY(xl_expect_arguments(xl, argc, 0, 0));
-    TRY(pci_list_assignable(&functions, &count));
+    TRY(pci_list_assignable(&xl->toolstack, &functions, &count));
     print_functions(functions, count, json, false);
     free(functions);
     return NULL;

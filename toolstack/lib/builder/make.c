@@ -151,8 +151,12 @@ static struct error *set_weight(struct toolstack *toolstack, const struct domain
 static struct error *give_functions(struct toolstack *toolstack, const struct domain_config *config,
                                     unsigned int domid)
 {
-    for (size_t i = 0; i < config->function_count; i++)
-        TRY(pci_assign(toolstack, domid, &config->functions[i]));
+    for (size_t i = 0; i < config->function_count; i++) {
+        struct pci_function function = config->functions[i];
+
+        TRY(pci_identify(toolstack, &function));
+        TRY(pci_assign(toolstack, domid, &function));
+    }
     return NULL;
 }
 

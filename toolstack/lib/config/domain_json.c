@@ -202,10 +202,10 @@ struct json_object *domain_config_to_json(const struct domain_config *config)
     for (size_t i = 0; i < config->nic_count; i++)
         json_object_array_add(nics, to_json(nic_fields, &config->nics[i]));
     for (size_t i = 0; i < config->function_count; i++) {
-        char function[PCI_TEXT_SIZE];
+        char *function = pci_format_whole(&config->functions[i]);
 
-        pci_format(&config->functions[i], function);
         json_object_array_add(functions, json_object_new_string(function));
+        free(function);
     }
     json_object_object_add(object, "disks", disks);
     json_object_object_add(object, "nics", nics);

@@ -6,7 +6,6 @@
 #include <toolstack/host.h>
 #include <toolstack/memory.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -83,23 +82,6 @@ struct error *pci_check_support(struct toolstack *toolstack)
         "Bulkhead does.");
 }
 
-// Reads the beginning of a function's file in sysfs; false when it cannot.
-static bool read_attribute(const char *function, const char *attribute, char *text, size_t size)
-{
-    char *path = memory_format(SYSFS "/%s/%s", function, attribute);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = file < 0 ? -1 : read(file, text, size - 1);
-
-    if (file >= 0)
-        close(file);
-    free(path);
-    if (length < 0)
-        return false;
-    text[length] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return true;
-}
-
 static struct error *write_attribute(const char *path, const char *text)
 {
     int file = open(path, O_WRONLY | O_CLOEXEC);
@@ -122,60 +104,59 @@ static bool has_driver(const char *function)
     return has;
 }
 
-// The class register without its last byte; that of a bridge when it cannot be read.
-static uint32_t class_of(const char *function)
-{
-    char class[32];
-
-    if (!read_attribute(function, "class", class, sizeof(class)))
-        return CLASS_BRIDGE << 8;
-    return (uint32_t)(strtoul(class, NULL, 16) >> 8);
-}
-
 struct choice {
-    bool without_driver;
+    bool assignable;
     uint32_t code;
     uint32_t mask;
 };
 
-static bool is_chosen(const char *function, const struct choice *choice)
+// Of nobody, or of domain 0 without a driver.
+static bool is_assignable(struct toolstack *toolstack, const struct pci_function *function)
 {
-    uint32_t class = class_of(function);
+    char owner[PCI_FACT_SIZE];
+    char text[PCI_TEXT_SIZE];
+
+    pci_format(function, text);
+    return !pci_read_fact(toolstack, function, "owner", owner) ||
+           (!strcmp(owner, "0") && !has_driver(text));
+}
+
+static bool is_chosen(struct toolstack *toolstack, const struct pci_function *function,
+                      const struct choice *choice)
+{
+    char text[PCI_FACT_SIZE];
+
+    if (!pci_read_fact(toolstack, function, "class", text))
+        return false;
+    uint32_t class = (uint32_t)(strtoul(text, NULL, 16) >> 8);
 
     return class >> 8 != CLASS_BRIDGE && (class & choice->mask) == choice->code &&
-           !(choice->without_driver && has_driver(function));
+           (!choice->assignable || is_assignable(toolstack, function));
 }
 
-static void list(const struct choice *choice, struct pci_function **functions, size_t *count)
+static struct error *choose(struct toolstack *toolstack, const struct choice *choice,
+                            struct pci_function **functions, size_t *count)
 {
-    DIR *folder = opendir(SYSFS);
-    struct dirent *entry;
+    size_t kept = 0;
 
-    *functions = NULL;
-    *count = 0;
-    while (folder && (entry = readdir(folder)) != NULL) {
-        struct pci_function function;
-
-        if (!pci_parse(entry->d_name, &function) || !is_chosen(entry->d_name, choice))
-            continue;
-        *functions = memory_resized(*functions, *count + 1, sizeof(**functions));
-        (*functions)[(*count)++] = function;
-    }
-    if (folder)
-        closedir(folder);
-}
-
-struct error *pci_list_assignable(struct pci_function **functions, size_t *count)
-{
-    list(&(struct choice){.without_driver = true}, functions, count);
+    TRY(pci_list_machine(toolstack, functions, count));
+    for (size_t i = 0; i < *count; i++)
+        if (is_chosen(toolstack, &(*functions)[i], choice))
+            (*functions)[kept++] = (*functions)[i];
+    *count = kept;
     return NULL;
 }
 
-struct error *pci_list_class(uint32_t code, uint32_t mask, struct pci_function **functions,
-                             size_t *count)
+struct error *pci_list_assignable(struct toolstack *toolstack, struct pci_function **functions,
+                                  size_t *count)
 {
-    list(&(struct choice){.code = code, .mask = mask}, functions, count);
-    return NULL;
+    return choose(toolstack, &(struct choice){.assignable = true}, functions, count);
+}
+
+struct error *pci_list_class(struct toolstack *toolstack, uint32_t code, uint32_t mask,
+                             struct pci_function **functions, size_t *count)
+{
+    return choose(toolstack, &(struct choice){.code = code, .mask = mask}, functions, count);
 }
 
 static struct error *check_there(const char *text, const struct pci_function *function)

@@ -39,6 +39,9 @@ size_t fake_watches(void);
 // A domain that is dying, and gone after it has been looked at so many times.
 void fake_dying_domain(unsigned int domid, unsigned int looks);
 
+// The machine's PCI functions are a bridge 00:03.0, domain 0's; below it a NIC 01:00.0, nobody's;
+// and an NVMe controller 02:00.0, which domain 3 has.
+
 // A page of a domain's memory, or NULL where it has none.
 const unsigned char *fake_page(unsigned int domid, unsigned long frame);
 

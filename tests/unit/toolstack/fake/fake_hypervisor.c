@@ -6,6 +6,7 @@
 #include "fake.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <xen/grant_table.h>
 #include <xen/hvm/hvm_op.h>
 #include <xen/hvm/save.h>
+#include <xen/hypfs.h>
 #include <xen/memory.h>
 #include <xen/sysctl.h>
 #include <xencall.h>
@@ -289,6 +291,68 @@ int xencall3(xencall_handle *handle, unsigned int op, uint64_t first, uint64_t s
     (void)handle;
     (void)third;
     return call(op, first, second);
+}
+
+static const struct fake_fact {
+    const char *path, *text;
+} facts[] = {
+    {"/pci/0000:00:03.0/class", "060400"},
+    {"/pci/0000:00:03.0/place", "0000:00:03.0"},
+    {"/pci/0000:00:03.0/owner", "0"},
+    {"/pci/0000:01:00.0/class", "020000"},
+    {"/pci/0000:01:00.0/place", "0000:00:03.0/00.0"},
+    {"/pci/0000:01:00.0/vendor", "8086"},
+    {"/pci/0000:01:00.0/device", "10d3"},
+    {"/pci/0000:01:00.0/serial", "52-54-00-ff-ff-12-34-56"},
+    {"/pci/0000:02:00.0/class", "010802"},
+    {"/pci/0000:02:00.0/place", "0000:00:1c.0/00.0"},
+    {"/pci/0000:02:00.0/owner", "3"},
+};
+
+static int list_functions(struct xen_hypfs_direntry *head)
+{
+    static const char *const names[] = {"0000:00:03.0", "0000:01:00.0", "0000:02:00.0"};
+    struct {
+        struct xen_hypfs_dirlistentry entry;
+        char name[14];
+    } items[3] = {0};
+
+    for (unsigned int i = 0; i < 3; i++) {
+        items[i].entry.off_next = i < 2 ? sizeof(items[0]) : 0;
+        strcpy((char *)&items[i] + offsetof(struct xen_hypfs_dirlistentry, name), names[i]);
+    }
+    *head = (struct xen_hypfs_direntry){.content_len = sizeof(items)};
+    memcpy(head + 1, items, sizeof(items));
+    return 0;
+}
+
+static int read_hypfs(const char *path, struct xen_hypfs_direntry *head)
+{
+    if (!strcmp(path, "/pci"))
+        return list_functions(head);
+    for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
+        if (!strcmp(path, facts[i].path)) {
+            *head = (struct xen_hypfs_direntry){.type = XEN_HYPFS_TYPE_STRING};
+            strcpy((char *)(head + 1), facts[i].text);
+            return 0;
+        }
+    return -ENOENT;
+}
+
+int xencall5(xencall_handle *handle, unsigned int op, uint64_t first, uint64_t second,
+             uint64_t third, uint64_t fourth, uint64_t fifth)
+{
+    (void)handle;
+    (void)third;
+    (void)fifth;
+    int result = op != __HYPERVISOR_hypfs_op || first != XEN_HYPFS_OP_read
+                     ? -ENOSYS
+                     : read_hypfs((const char *)second, (struct xen_hypfs_direntry *)fourth);
+
+    if (result >= 0)
+        return result;
+    errno = -result;
+    return -1;
 }
 
 void *xencall_alloc_buffer(xencall_handle *handle, size_t size)

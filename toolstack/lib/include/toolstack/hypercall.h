@@ -32,6 +32,11 @@ void hypervisor_buffer_free(struct hypervisor *hypervisor, void *buffer);
 int hypervisor_domctl(struct hypervisor *hypervisor, struct xen_domctl *operation);
 int hypervisor_sysctl(struct hypervisor *hypervisor, struct xen_sysctl *operation);
 
+// Reads an entry of the hypervisor's file system: a header (struct xen_hypfs_direntry), then what
+// is in it, into size bytes, a multiple of 8. 0 or a negative error number.
+int hypervisor_read_hypfs(struct hypervisor *hypervisor, const char *path, void *entry,
+                          size_t size);
+
 // The same for operations whose argument is a structure of size bytes.
 int hypervisor_memory_op(struct hypervisor *hypervisor, unsigned int command, void *argument,
                          size_t size);
