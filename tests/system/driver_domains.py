@@ -76,7 +76,7 @@ def create_guest(dom0, name="guest", number=20):
     wait_console(dom0, name, "GUEST-READY", 180)
     with ConsoleShell(dom0, name) as guest:
         guest.check(f"ifconfig eth0 10.0.2.{number} netmask 255.255.255.0")
-        guest.check("head -c 1M /dev/urandom > /root/key")
+        guest.check("head -c 1048576 /dev/urandom > /root/key")
 
 
 def echo(guest, kilobytes):

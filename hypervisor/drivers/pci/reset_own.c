@@ -11,7 +11,7 @@
 
 #include "pci_private.h"
 
-#define MAX_REGISTERS 0x4000u // bytes that any row needs
+#define MAX_REGISTERS 0x6000u // bytes that any row needs
 
 struct bits {
     uint32_t offset, bits;
@@ -42,13 +42,17 @@ static const struct own_reset kinds[] = {
      .stop = {0x04, 1u << 31},
      .mark = {0x04, 1u << 1},
      .reset = {0x04, 1u << 0}},
-    // Intel 82574 and 82583 Gigabit Ethernet Controller Datasheet, sections 4.6.1 and 10.2: CTRL,
-    // first its GIO Master Disable; the mark is in RADV.
+    // Intel 82574 and 82583 Gigabit Ethernet Controller Datasheet, sections 4.6.1 and 10.2: CTRL
+    // with
+    // GIO Master Disable; RCTL, off, for QEMU 7.2's reset leaves the receiver on; RAH0, which is
+    // read
+    // from memory again.
     {.vendor = 0x8086,
      .devices = {0x10d3, 0x10f6, 0x150c},
      .bar = 0,
      .stop = {0x0000, 1u << 2},
-     .mark = {0x282c, 1},
+     .run = {0x0100, 1u << 1},
+     .mark = {0x5404, 1u << 16},
      .reset = {0x0000, 1u << 26}},
 };
 

@@ -26,6 +26,7 @@ struct kind {
     uint32_t control, reset, mark, mark_bits; // offsets and bits of its registers
     uint32_t control_before, control_stopped; // what it runs with, and what it has to be then
     uint32_t status, busy;
+    uint32_t running; // an offset: nothing may be set there at the end
 };
 
 static const struct kind xhci = {.id = 0x000d1b36,
@@ -38,7 +39,8 @@ static const struct kind xhci = {.id = 0x000d1b36,
                                  .control_before = 5,
                                  .control_stopped = 4,
                                  .status = XHCI_BASE + 4,
-                                 .busy = 0x800};
+                                 .busy = 0x800,
+                                 .running = 0x8000};
 static const struct kind ahci = {.id = 0x29228086,
                                  .class_code = 0x010601,
                                  .bar = 5,
@@ -48,17 +50,19 @@ static const struct kind ahci = {.id = 0x29228086,
                                  .mark_bits = 2,
                                  .control_before = 0,
                                  .control_stopped = 0x80000000,
-                                 .status = 0x10};
+                                 .status = 0x10,
+                                 .running = 0x8000};
 static const struct kind nic = {.id = 0x10d38086,
                                 .class_code = 0x020000,
                                 .bar = 0,
                                 .control = 0,
                                 .reset = 1u << 26,
-                                .mark = 0x282c,
-                                .mark_bits = 1,
+                                .mark = 0x5404,
+                                .mark_bits = 1u << 16,
                                 .control_before = 0x40,
                                 .control_stopped = 0x44,
-                                .status = 8};
+                                .status = 8,
+                                .running = 0x100};
 
 enum behaviour { OBEYS, IGNORES, HANGS, STAYS_BUSY };
 
@@ -80,6 +84,7 @@ static int before_each(void **state)
     memset(at(0), 0, 0x20000);
     *at(0) = kind == &xhci ? XHCI_BASE : 0;
     *at(kind->control) = kind->control_before;
+    *at(nic.running) = 2;
     was_stopped = false;
     return 0;
 }
@@ -149,6 +154,7 @@ static void test_reset(void **state)
     assert_int_equal(reset(pdev, OBEYS), 0);
     assert_false(pdev->used);
     assert_int_equal(fake_get(function, PCI_BAR0 + kind->bar * 4, 4), REGISTERS);
+    assert_int_equal(*at(kind->running), 0);
 }
 
 static void test_what_has_no_effect_is_not_believed(void **state)
