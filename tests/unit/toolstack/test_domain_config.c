@@ -131,6 +131,18 @@ static void reads_disks_in_every_spelling(void **state)
     }
 }
 
+static void the_old_form_may_leave_out_the_access(void **state)
+{
+    const struct config_place place = {"t", 1, 1};
+    struct disk_config disk = {0};
+
+    (void)state;
+    assert_works(disk_config_parse("phy:/a,xvdb,", &place, &disk));
+    assert_string_equal(disk.vdev, "xvdb");
+    assert_false(disk.readonly);
+    disk_config_free(&disk);
+}
+
 static void numbers_disks(void **state)
 {
     static const struct {
@@ -261,6 +273,7 @@ int main(void)
         cmocka_unit_test(limits_follow_from_what_the_domain_is),
         cmocka_unit_test(refuses_what_cannot_be),
         cmocka_unit_test(reads_disks_in_every_spelling),
+        cmocka_unit_test(the_old_form_may_leave_out_the_access),
         cmocka_unit_test(numbers_disks),
         cmocka_unit_test(reads_interfaces),
         cmocka_unit_test(the_machines_settings_fill_what_is_open),

@@ -273,7 +273,7 @@ struct error *disk_config_parse(const char *text, const struct config_place *pla
     unsigned int number;
 
     if (!error && position == 3 && disk->format && disk_number(disk->format, &number)) {
-        error = set_access(disk->vdev, place, disk);
+        error = disk->vdev ? set_access(disk->vdev, place, disk) : NULL;
         free(disk->vdev);
         disk->vdev = disk->format;
         disk->format = NULL;
