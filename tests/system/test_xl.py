@@ -55,6 +55,14 @@ def test_our_xl_is_found_first(dom0):
     assert dom0.check("command -v xl").strip() == "/bulkhead/usr/sbin/xl"
 
 
+def test_start_up_scripts_find_the_daemons(dom0):
+    for daemon in ("xenstored", "xenconsoled"):
+        assert f"{daemon} is running" in dom0.check(f"/bulkhead/etc/init.d/{daemon} status")
+    # In the control domain there is nothing for it to do.
+    dom0.check("/bulkhead/etc/init.d/xendriverdomain start")
+    assert dom0.run("/bulkhead/etc/init.d/xendriverdomain status")[0] == 3
+
+
 @pytest.mark.parametrize("command", LISTINGS)
 def test_same_listing(dom0, command):
     assert_same(dom0, command)
