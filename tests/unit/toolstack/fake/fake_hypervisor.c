@@ -19,6 +19,7 @@
 #include <xen/hvm/save.h>
 #include <xen/hypfs.h>
 #include <xen/memory.h>
+#include <xen/version.h>
 #include <xen/sysctl.h>
 #include <xencall.h>
 #include <xenforeignmemory.h>
@@ -190,6 +191,12 @@ static int sysctl(struct xen_sysctl *operation)
         operation->u.physinfo.free_pages = 1 << 18;
         operation->u.physinfo.max_cpu_id = 1;
         return 0;
+    case XEN_SYSCTL_sched_id:
+        operation->u.sched_id.sched_id = XEN_SCHEDULER_CREDIT2;
+        return 0;
+    case XEN_SYSCTL_readconsole:
+        operation->u.readconsole.count = 0;
+        return 0;
     case XEN_SYSCTL_getdomaininfolist:
         operation->u.getdomaininfolist.num_domains = 0;
         for (size_t i = operation->u.getdomaininfolist.first_domain; i < DOMAINS; i++)
@@ -220,6 +227,21 @@ static int populate(const struct xen_memory_reservation *reservation)
     return (int)reservation->nr_extents;
 }
 
+static int version(unsigned int command, void *argument)
+{
+    switch (command) {
+    case XENVER_version:
+        return 4 << 16 | 20;
+    case XENVER_extraversion:
+        strcpy(argument, "-bulkhead");
+        return 0;
+    case XENVER_pagesize:
+        return 4096;
+    default:
+        return -ENOSYS;
+    }
+}
+
 static int dispatch(unsigned int op, uint64_t first, uint64_t second)
 {
     switch (op) {
@@ -239,6 +261,8 @@ static int dispatch(unsigned int op, uint64_t first, uint64_t second)
         return first == GNTTABOP_query_size ? 0 : -EOPNOTSUPP;
     case __HYPERVISOR_hvm_op:
         return 0;
+    case __HYPERVISOR_xen_version:
+        return version((unsigned int)first, (void *)second);
     default:
         return -ENOSYS;
     }
