@@ -16,8 +16,13 @@
 #include <time.h>
 #include <xen/sched.h>
 
-// A domain that restarts sooner than this after its start is not restarted at once for ever.
+// A domain that ends sooner than this after its start is not restarted at once for ever.
+#ifndef RESTART_SECONDS // tests have no time
 #define RESTART_SECONDS 5
+#endif
+#ifndef DUMP_FOLDER
+#define DUMP_FOLDER "/var/lib/xen/dump"
+#endif
 
 static void drain(void *context)
 {
@@ -128,7 +133,7 @@ static struct error *act(struct xl *xl, struct domain_config *config, unsigned i
 {
     *again = false;
     if (action == END_COREDUMP_DESTROY || action == END_COREDUMP_RESTART) {
-        char *path = memory_format("/var/lib/xen/dump/%s-%u.core", config->name, *domid);
+        char *path = memory_format(DUMP_FOLDER "/%s-%u.core", config->name, *domid);
         struct error *error = dump_core(xl, *domid, path);
 
         // A dump that fails does not keep the domain from what is to follow.

@@ -143,6 +143,24 @@ static int get_state(struct xen_domctl_hvmcontext *context)
     return 0;
 }
 
+// What runs ends at once, if FAKE_ENDS says so: one letter for each domain that is let run, in
+// their order. p: power off, r: reboot, c: crash, w: watchdog; any other lives.
+static void run(struct fake_domain *domain)
+{
+    static const char letters[] = "prscw";
+    static size_t place;
+    const char *ends = getenv("FAKE_ENDS");
+
+    domain->flags &= ~XEN_DOMINF_paused;
+    if (!ends || place >= strlen(ends) || domain->flags & XEN_DOMINF_shutdown)
+        return;
+    const char *letter = strchr(letters, ends[place++]);
+
+    if (letter)
+        domain->flags |= XEN_DOMINF_shutdown | (uint32_t)(letter - letters)
+                                                   << XEN_DOMINF_shutdownshift;
+}
+
 static int domctl(struct xen_domctl *operation)
 {
     struct fake_domain *domain = &domains[operation->domain % DOMAINS];
@@ -164,7 +182,10 @@ static int domctl(struct xen_domctl *operation)
         domain->flags |= XEN_DOMINF_paused;
         return 0;
     case XEN_DOMCTL_unpausedomain:
-        domain->flags &= ~XEN_DOMINF_paused;
+        run(domain);
+        return 0;
+    case XEN_DOMCTL_setdomainhandle:
+        memcpy(domain->handle, operation->u.setdomainhandle.handle, sizeof(domain->handle));
         return 0;
     case XEN_DOMCTL_get_cpu_policy:
         operation->u.cpu_policy.nr_leaves = 0;
