@@ -26,7 +26,8 @@ SYSTEM_UUID = "5b1c6a52-0b1d-4e0e-9d0c-3c2a0b6e5f21"
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
 EFI_SYSTEM = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
-EFI_MIB, CONFIGURATION_MIB = 8, 4
+# Firmware wants FAT32, which needs more than 65525 clusters, here of a sector each.
+EFI_MIB, CONFIGURATION_MIB = 34, 4
 # What GRUB needs to find the system partition and to start what is there.
 MODULES = """part_gpt ext2 search search_label normal configfile test regexp multiboot2 serial terminal
     echo minicmd halt reboot ls""".split()
@@ -60,7 +61,7 @@ def efi_partition(scratch, core):
     with open(path, "wb") as output:
         output.truncate(EFI_MIB * MIB)
     era = {"SOURCE_DATE_EPOCH": "0", "MTOOLS_SKIP_CHECK": "1"}
-    run("mformat", "-i", path, "-v", "EFI", "-N", "b01cead0", "::", **era)
+    run("mformat", "-i", path, "-F", "-c", "1", "-v", "EFI", "-N", "b01cead0", "::", **era)
     run("mmd", "-i", path, "::/EFI", "::/EFI/BOOT", **era)
     run("mcopy", "-i", path, os.path.join(scratch, "bootx64.efi"), "::/EFI/BOOT/BOOTX64.EFI", **era)
     return path
