@@ -2,10 +2,10 @@
 // Building domain 0: a PVH domain whose first program is the loader that the hypervisor carries
 // (dom0-loader/), which unpacks the kernel module inside the domain. No file is parsed here.
 //
-// Boot modules become domain 0's memory where they lie, without a copy. Devices: it gets the ports
-// and the firmware's memory that are nobody's, every PCI function that is not hidden, and virtual
-// I/O APICs for the machine's.
-// Errors: a sentence on the console, and the machine halts.
+// Boot modules become domain 0's memory where they lie, without a copy; all after the kernel are
+// seen by it as one ramdisk, page by page behind each other. Devices: it gets the ports and the
+// firmware's memory that are nobody's, every PCI function that is not hidden, and virtual I/O APICs
+// for the machine's. Errors: a sentence on the console, and the machine halts.
 
 #include <bulkhead/acpi.h>
 #include <bulkhead/cmdline.h>
@@ -222,21 +222,20 @@ static uint64_t module_pages(const struct boot_module *module)
     return DIV_ROUND_UP(module->size, PAGE_SIZE);
 }
 
-// Gives the module's own frames to the domain; returns where the guest sees it.
-static uint64_t give_module(struct domain0_memory *m, const struct boot_module *module)
+// Gives the module's own frames to the domain, as its frames from gfn on.
+static void give_module(struct domain0_memory *m, const struct boot_module *module, uint64_t gfn)
 {
     uint64_t pages = module_pages(module);
     mfn_t mfn = maddr_to_mfn(module->start);
-    uint64_t gfn = domain0_place(m, pages, mfn.n & 511);
 
     if (module->start.a & (PAGE_SIZE - 1)) {
         give_up("the boot loader put a module off a page boundary.");
     }
-    if (!gfn || domain_donate_pages(m->d, mfn, pages)) {
+    if (domain_donate_pages(m->d, mfn, pages)) {
         give_up("its memory (dom0_mem) is too small for the boot modules.");
     }
     for (uint64_t done = 0; done < pages;) {
-        bool large = !((gfn + done) & 511) && pages - done >= 512;
+        bool large = !(((gfn + done) | (mfn.n + done)) & 511) && pages - done >= 512;
         unsigned int order = large ? ORDER_2M : ORDER_4K;
 
         if (p2m_set(m->d, GFN(gfn + done), mfn_add(mfn, done), order, P2M_RAM)) {
@@ -244,7 +243,40 @@ static uint64_t give_module(struct domain0_memory *m, const struct boot_module *
         }
         done += 1UL << order;
     }
-    return gfn << PAGE_SHIFT;
+}
+
+// Makes the rest of the module's last page zero: a kernel that unpacks archives which follow each
+// other skips zeros.
+static void clear_rest(struct domain *d, const struct boot_module *module, uint64_t gfn)
+{
+    static const uint8_t zeros[PAGE_SIZE];
+    uint64_t end = (gfn << PAGE_SHIFT) + module->size;
+
+    if (copy_to_guest_physical(d, GPA(end), zeros, -end & (PAGE_SIZE - 1))) {
+        give_up("its ramdisk cannot be put together.");
+    }
+}
+
+// Gives boot modules to the domain, one behind the other: the first is followed by the pages of the
+// next. Returns what they are together, as the domain sees it.
+static struct hvm_modlist_entry give_modules(struct domain0_memory *m,
+                                             const struct boot_module *modules, unsigned int count)
+{
+    uint64_t pages = 0, size = 0, gfn;
+
+    for (unsigned int i = 0; i < count; i++) {
+        size = (pages << PAGE_SHIFT) + modules[i].size;
+        pages += module_pages(&modules[i]);
+    }
+    gfn = domain0_place(m, pages, maddr_to_mfn(modules->start).n & 511);
+    if (!gfn) {
+        give_up("its memory (dom0_mem) is too small for the boot modules.");
+    }
+    for (uint64_t i = 0, at = gfn; i < count; at += module_pages(&modules[i++])) {
+        give_module(m, &modules[i], at);
+        clear_rest(m->d, &modules[i], at);
+    }
+    return (struct hvm_modlist_entry){.paddr = gfn << PAGE_SHIFT, .size = size};
 }
 
 // Something that is written into domain 0's memory piece by piece.
@@ -330,25 +362,20 @@ static void write_acpi_tables(struct domain *d, uint64_t at)
 }
 
 static uint64_t write_start_info(struct domain0_memory *m, uint64_t info, uint64_t acpi,
-                                 const uint64_t *module_places)
+                                 struct hvm_modlist_entry *modules, unsigned int module_count)
 {
     struct writer w = {m->d, info, info + INFO_PAGES * PAGE_SIZE};
     struct hvm_start_info start = {.magic = XEN_HVM_START_MAGIC_VALUE,
                                    .version = 1,
                                    .flags = SIF_INITDOMAIN | SIF_PRIVILEGED,
-                                   .nr_modules = boot_info.module_count,
+                                   .nr_modules = module_count,
                                    .rsdp_paddr = acpi};
-    struct hvm_modlist_entry modules[BOOT_MAX_MODULES] = {{0}};
     struct memory_map_entry map[DOMAIN_MAP_ENTRIES];
     uint64_t at = append(&w, &start, sizeof(start));
     const char *text = boot_info.modules[0].command_line;
 
     modules[0].cmdline_paddr = append(&w, text, strlen(text) + 1);
-    for (unsigned int i = 0; i < boot_info.module_count; i++) {
-        modules[i].paddr = module_places[i];
-        modules[i].size = boot_info.modules[i].size;
-    }
-    start.modlist_paddr = append(&w, modules, boot_info.module_count * sizeof(modules[0]));
+    start.modlist_paddr = append(&w, modules, module_count * sizeof(modules[0]));
     start.memmap_entries = make_memory_map(m, acpi, map);
     if (domain_set_memory_map(m->d, map, start.memmap_entries)) {
         give_up("no memory for its memory map.");
@@ -379,7 +406,9 @@ static void build_memory(struct domain *d, uint32_t *entry, uint32_t *start_info
     const struct dom0_loader_header *header =
         (const void *)(dom0_loader_start + DOM0_LOADER_HEADER_OFFSET);
     struct domain0_memory m = {.d = d};
-    uint64_t places[BOOT_MAX_MODULES], acpi, info, loader, pages = 0;
+    struct hvm_modlist_entry given[2]; // the kernel, and all others as its ramdisk
+    unsigned int given_count = MIN(boot_info.module_count, 2u);
+    uint64_t acpi, info, loader, pages = 0;
 
     for (unsigned int i = 0; i < boot_info.module_count; i++) {
         pages += module_pages(&boot_info.modules[i]);
@@ -390,8 +419,9 @@ static void build_memory(struct domain *d, uint32_t *entry, uint32_t *start_info
         give_up("there is no memory below 4 GiB.");
     }
     acpi = place_or_give_up(&m, ACPI_PAGES);
-    for (unsigned int i = 0; i < boot_info.module_count; i++) {
-        places[i] = give_module(&m, &boot_info.modules[i]);
+    given[0] = give_modules(&m, boot_info.modules, 1);
+    if (given_count == 2) {
+        given[1] = give_modules(&m, boot_info.modules + 1, boot_info.module_count - 1);
     }
     info = place_or_give_up(&m, INFO_PAGES);
     loader = place_or_give_up(&m, DIV_ROUND_UP(header->memory_size, PAGE_SIZE));
@@ -400,7 +430,7 @@ static void build_memory(struct domain *d, uint32_t *entry, uint32_t *start_info
     }
     d->max_pages = MAX(domain0_max_pages(), d->total_pages);
     write_acpi_tables(d, acpi);
-    *start_info = (uint32_t)write_start_info(&m, info, acpi, places);
+    *start_info = (uint32_t)write_start_info(&m, info, acpi, given, given_count);
     if (copy_to_guest_physical(d, GPA(loader), dom0_loader_start, header->image_size)) {
         give_up("the loader does not fit.");
     }
