@@ -227,7 +227,7 @@ def test_grub_boots_a_guest_from_its_disk(dom0):
         ],
     )
     dom0.check(f"xl create -q {path}", timeout=240)
-    assert "GUEST-DISK hello from GRUB" in wait_console(dom0, "grub", "GUEST-READY", 240)
+    assert "GUEST-DISK hello from GRUB" in wait_console(dom0, "grub", "GUEST-READY", 120)
     assert in_guest(dom0, GRUB, "nproc") == "1"
     dom0.check("xl shutdown -w grub; rm /guest/grub.img", timeout=120)
     wait_gone(dom0, "grub")

@@ -6,6 +6,7 @@ disk and network interface, --long does it 200 times.
 """
 
 import re
+import time
 
 from guests import (
     CONSOLES,
@@ -23,14 +24,14 @@ CHURN = 4
 MIB = 256  # pages
 # What a guest may cost besides its own memory, in pages; heap and tables come in pieces of 2 MiB.
 OVERHEAD = 1.2 * MIB
+BLOCK = 2 * MIB
 LARGE = 4
 memory = {}
 
 
 def destroy(dom0, names):
     dom0.check("; ".join(f"xl destroy {name}" for name in names), timeout=600)
-    wait_gone(dom0, *names)
-    wait_free_pages(dom0, memory["before"])
+    wait_gone(dom0, names[-1])
 
 
 def ticks(dom0):
@@ -48,31 +49,7 @@ def test_what_a_guest_of_256_mib_costs(dom0):
     print(f"{taken / LARGE - 256 * MIB} pages besides its own for each")
     assert taken / LARGE - 256 * MIB <= OVERHEAD
     destroy(dom0, names)
-
-
-def test_64_guests_make_progress(dom0):
-    free = {0: memory["before"]}
-    for number in range(GUESTS):
-        microguest(dom0, f"tick{number}", "ticker")
-        if number + 1 in (1, GUESTS // 2, GUESTS):
-            free[number + 1] = free_pages(dom0)
-    assert dom0.check("xl list", timeout=60).count("tick") == GUESTS
-    # The later half is not dearer than the first.
-    halves = [free[n] - free[n + GUESTS // 2] - 16 * MIB * GUESTS // 2 for n in (0, GUESTS // 2)]
-    print(f"free pages by number of guests: {free}; besides their own, by halves: {halves}")
-    assert max(halves) <= OVERHEAD * GUESTS / 2
-    assert halves[1] <= halves[0] + 2 * 512
-    wait_console(dom0, f"tick{GUESTS - 1}", "ticker: [0-9]", 60)
-    before = ticks(dom0)
-    assert len(before) == GUESTS
-    dom0.check("sleep 10")
-    after = ticks(dom0)
-    assert all(b > a for a, b in zip(before, after)), (before, after)
-
-
-def test_64_guests_give_back_what_they_had(dom0):
-    destroy(dom0, [f"tick{number}" for number in range(GUESTS)])
-    assert "tick" not in dom0.check("xl list")
+    wait_free_pages(dom0, memory["before"])
 
 
 def test_creates_and_destroys(dom0, request):
@@ -86,3 +63,33 @@ def test_creates_and_destroys(dom0, request):
         wait_gone(dom0, "churn")
     wait_free_pages(dom0, memory["before"])
     assert "churn" not in dom0.check("xenstore-ls -f")
+
+
+def test_64_guests_make_progress(dom0):
+    free = {0: memory["before"]}
+    for number in range(GUESTS):
+        microguest(dom0, f"tick{number}", "ticker")
+        if number + 1 in (1, GUESTS // 2, GUESTS):
+            free[number + 1] = free_pages(dom0)
+    assert dom0.check("xl list", timeout=60).count("tick") == GUESTS
+    # The later half is not dearer than the first.
+    halves = [free[n] - free[n + GUESTS // 2] - 16 * MIB * GUESTS // 2 for n in (0, GUESTS // 2)]
+    print(f"free pages by number of guests: {free}; besides their own, by halves: {halves}")
+    assert max(halves) <= OVERHEAD * GUESTS / 2
+    assert halves[1] <= halves[0] + 2 * BLOCK
+    wait_console(dom0, f"tick{GUESTS - 1}", "ticker: [0-9]", 60)
+    before = ticks(dom0)
+    assert len(before) == GUESTS
+    dom0.check("sleep 10")
+    after = ticks(dom0)
+    assert all(b > a for a, b in zip(before, after)), (before, after)
+
+
+def test_64_guests_give_back_what_they_had(dom0):
+    """But for two blocks of the hypervisor's heap in which domain 0's own has come to lie."""
+    destroy(dom0, [f"tick{number}" for number in range(GUESTS)])
+    assert "tick" not in dom0.check("xl list")
+    end = time.monotonic() + 30
+    while (kept := memory["before"] - free_pages(dom0)) > 2 * BLOCK and time.monotonic() < end:
+        time.sleep(2)
+    assert 0 <= kept <= 2 * BLOCK

@@ -15,6 +15,7 @@
 #include <bulkhead/memory_op.h>
 #include <x86/domain.h>
 #include <x86/hvm.h>
+#include <xen/grant_table.h>
 #include <xen/memory.h>
 #include <xen/sched.h>
 #include <xen/version.h>
@@ -93,6 +94,19 @@ static int64_t sched_op(struct hypercall *call)
     return call->arg[0] == SCHEDOP_poll ? -XEN_ENOSYS : do_sched_op(call);
 }
 
+// Mapping and copying are for drivers of a kernel.
+static int64_t grant_table_op(struct hypercall *call)
+{
+    switch (call->arg[0]) {
+    case GNTTABOP_query_size:
+    case GNTTABOP_set_version:
+    case GNTTABOP_get_version:
+        return do_grant_table_op(call);
+    default:
+        return -XEN_ENOSYS;
+    }
+}
+
 static int64_t xen_version(struct hypercall *call)
 {
     return call->arg[0] == XENVER_platform_parameters ? -XEN_ENOSYS : do_xen_version(call);
@@ -102,6 +116,7 @@ static const hypercall_handler handlers[] = {
     [__HYPERVISOR_memory_op] = memory_op,
     [__HYPERVISOR_xen_version] = xen_version,
     [__HYPERVISOR_console_io] = do_console_io,
+    [__HYPERVISOR_grant_table_op] = grant_table_op,
     [__HYPERVISOR_sched_op] = sched_op,
     [__HYPERVISOR_event_channel_op] = do_event_channel_op,
     [__HYPERVISOR_hvm_op] = do_hvm_op,
