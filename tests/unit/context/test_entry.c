@@ -47,6 +47,8 @@ void svm_handle_exit(struct vcpu *vcpu, struct vmcb *block)
 {
     if (block->exit_code == EXIT_CR8_WRITE) {
         assert_int_equal(svm_write_control_register(vcpu, block, X86_MODE_64), 4);
+    } else if (block->exit_code == EXIT_IRET) {
+        svm_nmi_returns(vcpu);
     }
 }
 
@@ -284,6 +286,62 @@ static int end_domain(void **state)
     return 0;
 }
 
+static bool nmi_comes(void)
+{
+    return vmcb->event_injection == (EVENT_VALID | EVENT_TYPE_NMI | 2);
+}
+
+static void gets_an_nmi_and_another(void)
+{
+    assert_true(nmi_comes());
+    v->arch.svm->nmi_pending = true;
+}
+
+static void returns_from_the_handler(void)
+{
+    assert_false(nmi_comes());
+    assert_true(vmcb->intercept_misc1 & INTERCEPT_IRET);
+    vmcb->exit_code = EXIT_IRET;
+    vmcb->rip = 0x1000;
+}
+
+static void leaves_before_the_return(void)
+{
+    assert_false(nmi_comes());
+    assert_false(vmcb->intercept_misc1 & INTERCEPT_IRET);
+    assert_int_equal(vmcb->rip, 0x1000);
+}
+
+static void leaves_behind_the_return(void)
+{
+    assert_false(nmi_comes());
+    vmcb->rip = 0x2000;
+}
+
+static void gets_an_nmi(void)
+{
+    assert_true(nmi_comes());
+}
+
+static void gets_none(void)
+{
+    assert_false(nmi_comes());
+}
+
+static void an_nmi_waits_for_the_end_of_the_last_one(void **state)
+{
+    (void)state;
+    v->arch.svm->nmi_pending = true;
+    RUN(gets_an_nmi_and_another, returns_from_the_handler, leaves_before_the_return,
+        leaves_behind_the_return, gets_an_nmi, gets_none);
+    // A vcpu whose state is replaced has no handler running.
+    v->arch.svm->nmi_pending = true;
+    RUN(gets_none);
+    hvm_forget_transient_state(v);
+    v->arch.svm->nmi_pending = true;
+    RUN(gets_an_nmi);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, new_domain, end_domain)
 
 int main(void)
@@ -296,6 +354,7 @@ int main(void)
         TEST(the_callback_ignores_the_priority),
         TEST(an_exception_holds_no_interrupt_back),
         TEST(cr8_exits_while_anything_is_offered),
+        TEST(an_nmi_waits_for_the_end_of_the_last_one),
     };
 
     return cmocka_run_group_tests(tests, start, NULL);
