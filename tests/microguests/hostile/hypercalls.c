@@ -54,6 +54,21 @@ static uint64_t random_pointer(void)
     }
 }
 
+// Frames that a call loses or replaces are read from the list, or from nowhere.
+static uint64_t random_list_pointer(void)
+{
+    uint64_t list_page = window_address(WINDOW_LIST);
+
+    switch (random_below(12)) {
+    case 0:
+        return random64() | 1ul << 40;
+    case 1: // across the end of a page, behind which nothing is
+        return list_page + PAGE_SIZE - 8 * random_below(8);
+    default:
+        return list_page + 8 * random_below(512);
+    }
+}
+
 static domid_t random_domid(void)
 {
     static const domid_t special[] = {0, DOMID_IO, DOMID_XEN, DOMID_COW, DOMID_INVALID, DOMID_IDLE};
@@ -131,6 +146,8 @@ static uint64_t field_value(char field)
         return random_gfn() * PAGE_SIZE + (random_once_in(16) ? random_below(PAGE_SIZE) : 0);
     case 'h':
         return random_pointer();
+    case 'l':
+        return random_list_pointer();
     case 't': // past: a poll has to end
         return 1 + random_below(started);
     case 'x':

@@ -5,7 +5,8 @@
 //   n number (32 bits)     k small 32 bits      p event port        v vcpu
 //   r grant reference      H grant handle       f flag bits         i parameter's index
 //   N number (64 bits)     c small 64 bits      g frame number      a address of a frame
-//   h pointer              t time               x frame or reference (64 bits)
+//   h pointer              l pointer to a list of frames, none of them the program's
+//   t time                 x frame or reference (64 bits)
 //   o order of an extent: small, or more than any domain has
 //   _ aligns to 8
 #ifndef HOSTILE_SHAPES_H
