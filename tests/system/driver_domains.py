@@ -26,8 +26,13 @@ DISKS = {
 ECHO = "10.0.2.100 7"  # returns what it is sent
 
 
-def create(dom0, name):
-    """Starts a driver domain; wait_ready waits for it."""
+def create(dom0, *names):
+    """Starts driver domains; wait_ready waits for them."""
+    for name in names:
+        create_one(dom0, name)
+
+
+def create_one(dom0, name):
     functions = ",".join(f'"{function}"' for function in FUNCTIONS[name])
     path = write_configuration(
         dom0,
@@ -97,3 +102,12 @@ def write_and_read_back(guest, disk, megabytes):
     guest.check("echo 3 > /proc/sys/vm/drop_caches")
     found = guest.check(f"dd {size} if=/dev/{disk} 2>/dev/null | md5sum", timeout=400)
     assert found == wanted
+
+
+def check_service(dom0):
+    """A new guest has a network and keeps what it writes to each of its disks."""
+    create_guest(dom0)
+    with ConsoleShell(dom0, "guest") as guest:
+        echo(guest, 64)
+        for disk in DISKS:
+            write_and_read_back(guest, disk, 4)
