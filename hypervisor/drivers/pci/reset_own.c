@@ -42,11 +42,9 @@ static const struct own_reset kinds[] = {
      .stop = {0x04, 1u << 31},
      .mark = {0x04, 1u << 1},
      .reset = {0x04, 1u << 0}},
-    // Intel 82574 and 82583 Gigabit Ethernet Controller Datasheet, sections 4.6.1 and 10.2: CTRL
-    // with
-    // GIO Master Disable; RCTL, off, for QEMU 7.2's reset leaves the receiver on; RAH0, which is
-    // read
-    // from memory again.
+    // Intel 82574 and 82583 Gigabit Ethernet Controller Datasheet, sections 4.6.1 and 10.2: CTRL,
+    // first its GIO Master Disable; RCTL, off, for QEMU 7.2's reset leaves the receiver on; RAH0,
+    // which is read from the NVM again.
     {.vendor = 0x8086,
      .devices = {0x10d3, 0x10f6, 0x150c},
      .bar = 0,
