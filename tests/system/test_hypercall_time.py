@@ -48,10 +48,10 @@ def test_guests_are_made_and_destroyed(dom0, memory, vcpus):
 
 
 @pytest.mark.parametrize(
-    "mode,vcpus", [("hypercalls count=20000", 2), ("storm count=1000", 4), ("grants count=20000", 1)]
+    "mode,count,vcpus", [("hypercalls", 20000, 2), ("storm", 1000, 4), ("grants", 20000, 1)]
 )
-def test_hostile_guests(dom0, mode, vcpus):
-    print(finish(dom0, "hostile", f"mode={mode}", 300, vcpus=vcpus))
+def test_hostile_guests(dom0, mode, count, vcpus):
+    print(finish(dom0, "hostile", mode, count, 300, vcpus=vcpus))
 
 
 def test_no_hypercall_holds_a_cpu_for_long(dom0):

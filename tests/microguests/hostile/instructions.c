@@ -12,7 +12,7 @@
 
 #define USER_MICROSECONDS 100u
 #define RANDOM_BYTES 48u
-#define STUCK_TICKS (1ul << 32)
+#define STUCK_TICKS (1ul << 30)
 
 struct opcode {
     uint8_t length;
