@@ -29,6 +29,19 @@ static bool is_there(struct toolstack *toolstack, unsigned int domid)
     return there;
 }
 
+// Takes the functions' drivers off, where this domain has them at all.
+static struct error *let_go(const struct domain_config *config)
+{
+    for (size_t i = 0; i < config->function_count; i++) {
+        struct error *error = pci_make_assignable(&config->functions[i]);
+
+        if (error && error->code != ERROR_NO_DEVICE)
+            return error;
+        error_ignore(error);
+    }
+    return NULL;
+}
+
 static struct error *work(const struct supervised *domain, bool build, unsigned int *domid)
 {
     struct toolstack toolstack = {0};
@@ -44,8 +57,8 @@ static struct error *work(const struct supervised *domain, bool build, unsigned 
     // from this domain now; later they are nobody's, and are given to it again.
     if (domain->domid)
         config.domid = domain->domid;
-    for (size_t i = 0; i < config.function_count && !domain->domid; i++)
-        TRY(pci_make_assignable(&config.functions[i]));
+    else
+        TRY(let_go(&config));
     TRY(domain_create(&toolstack, &config, domid));
     return domain_unpause(&toolstack, *domid);
 }
