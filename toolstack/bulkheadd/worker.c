@@ -19,13 +19,16 @@
 
 enum { RESULT_SIZE = 1024 };
 
-static bool is_there(struct toolstack *toolstack, unsigned int domid)
+// Whether the domain is there; its id may be another's meanwhile.
+static bool is_there(struct toolstack *toolstack, const struct supervised *domain)
 {
     domain_info info;
-    struct error *error = domain_get_info(toolstack, domid, &info);
-    bool there = !error && !(info.flags & XEN_DOMINF_dying);
+    struct error *error = domain_get_info(toolstack, domain->domid, &info);
+    char *name = error ? NULL : domain_name(toolstack, domain->domid);
+    bool there = name && !(info.flags & XEN_DOMINF_dying) && !strcmp(name, domain->launch->name);
 
     error_ignore(error);
+    free(name);
     return there;
 }
 
@@ -47,7 +50,7 @@ static struct error *work(const struct supervised *domain, bool build, unsigned 
     struct toolstack toolstack = {0};
     struct domain_config config = domain->launch->config;
 
-    if (domain->domid && is_there(&toolstack, domain->domid))
+    if (domain->domid && is_there(&toolstack, domain))
         error_ignore(domain_destroy(&toolstack, domain->domid));
     else if (domain->domid)
         error_ignore(devices_orphan(&toolstack, domain->domid));
