@@ -34,30 +34,36 @@ int domain_set_memory_map(struct domain *d, const struct memory_map_entry *entri
     return 0;
 }
 
-static int64_t set_memory_map(gva_t at)
+int domain_take_memory_map(domid_t id, gva_t buffer, uint32_t count)
 {
     struct memory_map_entry entries[DOMAIN_MAP_ENTRIES];
-    struct xen_foreign_memory_map arg;
     struct domain *d;
     int error;
+
+    if (count > DOMAIN_MAP_ENTRIES) {
+        return -XEN_EINVAL;
+    }
+    if (copy_from_guest(entries, buffer, count * sizeof(entries[0]))) {
+        return -XEN_EFAULT;
+    }
+    d = domain_get_controlled(id, &error);
+    if (!d) {
+        return error;
+    }
+    error = domain_set_memory_map(d, entries, count);
+    domain_put(d);
+    return error;
+}
+
+static int64_t set_memory_map(gva_t at)
+{
+    struct xen_foreign_memory_map arg;
 
     if (copy_from_guest(&arg, at, sizeof(arg))) {
         return -XEN_EFAULT;
     }
-    if (arg.map.nr_entries > DOMAIN_MAP_ENTRIES) {
-        return -XEN_EINVAL;
-    }
-    if (copy_from_guest(entries, guest_handle_address(arg.map.buffer),
-                        arg.map.nr_entries * sizeof(entries[0]))) {
-        return -XEN_EFAULT;
-    }
-    d = domain_get_controlled(arg.domid, &error);
-    if (!d) {
-        return error;
-    }
-    error = domain_set_memory_map(d, entries, arg.map.nr_entries);
-    domain_put(d);
-    return error;
+    return domain_take_memory_map(arg.domid, guest_handle_address(arg.map.buffer),
+                                  arg.map.nr_entries);
 }
 
 // Writes what fits of a map to the buffer, if there is one; *count is its length, then the map's,

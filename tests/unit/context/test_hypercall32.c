@@ -30,6 +30,7 @@ static struct hypercall seen;
 static struct xen_add_to_physmap added;
 static struct xen_remove_from_physmap removed;
 static uint64_t map_buffer;
+static uint32_t map_count, map_domain;
 static int64_t result;
 static bool makes_way;
 
@@ -94,6 +95,14 @@ int domain_give_memory_map(gva_t buffer, uint32_t *count)
     return (int)result;
 }
 
+int domain_take_memory_map(domid_t id, gva_t buffer, uint32_t count)
+{
+    map_domain = id;
+    map_buffer = buffer.a;
+    map_count = count;
+    return (int)result;
+}
+
 // Returns what is in eax afterwards; the call must be done.
 static int32_t call(unsigned int number, uint32_t a1, uint32_t a2)
 {
@@ -149,12 +158,18 @@ static void structures_are_made_anew(void **state)
     assert_int_equal(map_buffer, 0xfffffff4);
     memcpy(&count, memory + ARGUMENT, sizeof(count));
     assert_int_equal(count, 9);
+
+    PUT(DOMID_SELF, 2, 0xfffffff5);
+    assert_int_equal(call(__HYPERVISOR_memory_op, XENMEM_set_memory_map, ARGUMENT), 0);
+    assert_int_equal(map_domain, DOMID_SELF);
+    assert_int_equal(map_count, 2);
+    assert_int_equal(map_buffer, 0xfffffff5);
 }
 
 static void bad_addresses_are_told(void **state)
 {
     static const unsigned int operations[] = {XENMEM_add_to_physmap, XENMEM_remove_from_physmap,
-                                              XENMEM_memory_map};
+                                              XENMEM_memory_map, XENMEM_set_memory_map};
 
     (void)state;
     for (unsigned int i = 0; i < ARRAY_SIZE(operations); i++) {

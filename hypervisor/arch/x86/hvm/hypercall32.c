@@ -26,6 +26,11 @@ struct memory_map_32 {
     uint32_t nr_entries, buffer;
 };
 
+struct foreign_memory_map_32 {
+    uint16_t domid, unused;
+    struct memory_map_32 map;
+};
+
 struct add_to_physmap_32 {
     uint16_t domid, size;
     uint32_t space, idx, gpfn;
@@ -46,6 +51,16 @@ static int64_t memory_map(gva_t at)
     }
     error = domain_give_memory_map(GVA(arg.buffer), &arg.nr_entries);
     return error ? error : copy_to_guest(at, &arg, sizeof(arg));
+}
+
+static int64_t set_memory_map(gva_t at)
+{
+    struct foreign_memory_map_32 arg;
+
+    if (copy_from_guest(&arg, at, sizeof(arg))) {
+        return -XEN_EFAULT;
+    }
+    return domain_take_memory_map(arg.domid, GVA(arg.map.buffer), arg.map.nr_entries);
 }
 
 static int64_t add_to_physmap(struct hypercall *call, gva_t at)
@@ -76,6 +91,8 @@ static int64_t memory_op(struct hypercall *call)
     switch (call->arg[0] & OP_MASK) {
     case XENMEM_memory_map:
         return memory_map(at);
+    case XENMEM_set_memory_map:
+        return set_memory_map(at);
     case XENMEM_add_to_physmap:
         return add_to_physmap(call, at);
     case XENMEM_remove_from_physmap:

@@ -4,6 +4,7 @@
 #define BULKHEAD_X86_DOMAIN_OPS_H
 
 #include <bulkhead/types.h>
+#include <xen/xen.h>
 
 struct domain;
 
@@ -26,6 +27,9 @@ int domain_set_memory_map(struct domain *d, const struct memory_map_entry *entri
 // many entries that were to *count; without a buffer (0) only the map's length. 0, -XEN_EFAULT, or
 // -XEN_ENOSYS: it has no map.
 int domain_give_memory_map(gva_t buffer, uint32_t *count);
+// Makes what a guest buffer holds the memory map of a domain that the caller controls. 0,
+// -XEN_EFAULT, and as domain_set_memory_map and domain_get_controlled.
+int domain_take_memory_map(domid_t id, gva_t buffer, uint32_t count);
 
 // Builds and starts domain 0 from the boot modules; says in words what is wrong and stops the
 // machine if it cannot.
