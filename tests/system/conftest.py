@@ -125,9 +125,11 @@ def pytest_generate_tests(metafunc):
 def dom0(request):
     """A machine at domain 0's shell, shared by the scenarios of one file.
 
-    A file says what machine it wants with a dictionary CONFIGURATION; MACHINES has what differs.
+    A file says what machine it wants with a dictionary CONFIGURATION, or a function that returns
+    one; MACHINES has what differs.
     """
-    settings = dict(getattr(request.module, "CONFIGURATION", {}))
+    settings = getattr(request.module, "CONFIGURATION", {})
+    settings = dict(settings() if callable(settings) else settings)
     name = request.module.__name__
     if hasattr(request, "param"):
         settings.update(request.module.MACHINES[request.param])
