@@ -407,7 +407,8 @@ struct error *domain_create(struct toolstack *toolstack, const struct domain_con
 
     if (error && creation.made) {
         error_in_domain(error, config->name, (int)creation.domid);
-        error_ignore(domain_destroy(toolstack, creation.domid));
+        // Somebody may have destroyed it meanwhile, before the last nodes were written.
+        error_ignore(domain_clear_away(toolstack, creation.domid, config->uuid));
     }
     error_in_domain(error, config->name, -1);
     remove_mark(&creation);

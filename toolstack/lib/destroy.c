@@ -34,17 +34,14 @@ static struct error *remove_all(struct store *store, void *context)
     return error;
 }
 
-struct error *domain_destroy(struct toolstack *toolstack, unsigned int domid)
+struct error *domain_clear_away(struct toolstack *toolstack, unsigned int domid,
+                                const uint8_t uuid[16])
 {
     struct ending ending = {.domid = domid};
     struct device_entry *devices = NULL;
     size_t count = 0;
-    domain_info info;
 
-    if (domid == 0)
-        return error_new(ERROR_STATE, "domain 0 cannot be destroyed");
     TRY(toolstack_open(toolstack));
-    TRY(domain_get_info(toolstack, domid, &info));
     // One that is dying already cannot be paused, and need not be.
     error_ignore(domain_pause(toolstack, domid));
     struct error *error = device_list(toolstack, domid, NULL, &devices, &count);
@@ -59,9 +56,19 @@ struct error *domain_destroy(struct toolstack *toolstack, unsigned int domid)
     if (count)
         error = error_first(error, devices_orphan(toolstack, domid));
     error = error_first(error, store_transaction(toolstack->store, remove_all, &ending));
-    domain_config_forget(info.handle);
+    domain_config_forget(uuid);
     free(ending.vm_path);
     return error;
+}
+
+struct error *domain_destroy(struct toolstack *toolstack, unsigned int domid)
+{
+    domain_info info;
+
+    if (domid == 0)
+        return error_new(ERROR_STATE, "domain 0 cannot be destroyed");
+    TRY(domain_get_info(toolstack, domid, &info));
+    return domain_clear_away(toolstack, domid, info.handle);
 }
 
 static struct error *write_aside(struct store *store, void *context)

@@ -174,6 +174,37 @@ static void leaves_nothing_whatever_fails(void **state)
     assert_true(failures > 50);
 }
 
+// Somebody destroys the domain before any of the calls that make it.
+static void destroyed_while_it_starts(void **state)
+{
+    bool fails = true;
+    bool has_failed = false;
+
+    (void)state;
+    for (unsigned int call = 1; fails || !has_failed; call++) {
+        struct domain_config config;
+        struct toolstack toolstack = {0};
+        unsigned int domid;
+
+        fake_reset();
+        size_t nodes = fake_nodes();
+
+        read_configuration(&config);
+        fake_vanish_at(call);
+        struct error *error = domain_create(&toolstack, &config, &domid);
+
+        fails = error != NULL;
+        has_failed |= fails;
+        fake_vanish_at(0);
+        if (!fails)
+            error_ignore(domain_clear_away(&toolstack, domid, config.uuid));
+        error_free(error);
+        assert_nothing_left(nodes);
+        domain_config_free(&config);
+        toolstack_close(&toolstack);
+    }
+}
+
 static void refuses_a_name_that_is_taken(void **state)
 {
     struct domain_config config;
@@ -412,6 +443,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(makes_a_complete_domain),
         cmocka_unit_test(leaves_nothing_whatever_fails),
+        cmocka_unit_test(destroyed_while_it_starts),
         cmocka_unit_test(refuses_a_name_that_is_taken),
         cmocka_unit_test(clears_away_what_was_abandoned),
         cmocka_unit_test(a_failing_script_ends_the_creation),

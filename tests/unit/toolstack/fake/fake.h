@@ -14,6 +14,9 @@ void fake_reset(void);
 
 // The call with this number (from 1) fails with ENOMEM; 0: none does.
 void fake_fail_at(unsigned int call);
+// Before the call with this number somebody else destroys domain 1, as xl destroy does.
+void fake_vanish_at(unsigned int call);
+void fake_destroy(void);
 // How many calls there have been since the last fake_fail_at, and whether one was made to fail.
 unsigned int fake_calls(void);
 bool fake_has_failed(void);
@@ -34,6 +37,7 @@ void fake_backends_answer(bool answer);
 void fake_store_set(const char *path, const char *value);
 // The domain that was last given the right to read a node, or -1.
 int fake_reader(const char *path);
+void fake_store_remove(const char *path); // with all below it
 size_t fake_watches(void);
 
 // A domain that is dying, and gone after it has been looked at so many times.

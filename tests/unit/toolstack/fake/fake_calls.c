@@ -6,6 +6,7 @@
 static unsigned int count;
 static unsigned int failing;
 static bool failed;
+static unsigned int vanishing;
 
 void fake_reset(void)
 {
@@ -21,6 +22,12 @@ void fake_fail_at(unsigned int call)
     failed = false;
 }
 
+void fake_vanish_at(unsigned int call)
+{
+    fake_fail_at(0);
+    vanishing = call;
+}
+
 unsigned int fake_calls(void)
 {
     return count;
@@ -33,7 +40,11 @@ bool fake_has_failed(void)
 
 bool fake_call_fails(void)
 {
-    if (++count != failing)
+    if (++count == vanishing) {
+        vanishing = 0;
+        fake_destroy();
+    }
+    if (count != failing)
         return false;
     failed = true;
     return true;

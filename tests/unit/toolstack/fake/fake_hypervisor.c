@@ -68,6 +68,22 @@ void fake_dying_domain(unsigned int domid, unsigned int looks)
         (struct fake_domain){.used = true, .flags = XEN_DOMINF_dying, .looks_left = looks};
 }
 
+void fake_destroy(void)
+{
+    static const char *const trees[] = {
+        "/local/domain/1", "/libxl/1", "/local/domain/0/backend/vbd/1",
+        "/local/domain/0/backend/vif/1", "/local/domain/0/backend/console/1"};
+
+    char *vm = fake_value("/local/domain/1/vm") ? strdup(fake_value("/local/domain/1/vm")) : NULL;
+
+    free_domain(&domains[1]);
+    if (vm)
+        fake_store_remove(vm);
+    free(vm);
+    for (size_t i = 0; i < sizeof(trees) / sizeof(trees[0]); i++)
+        fake_store_remove(trees[i]);
+}
+
 size_t fake_domains(void)
 {
     size_t count = 0;
@@ -234,6 +250,8 @@ static int populate(const struct xen_memory_reservation *reservation)
 {
     struct fake_domain *domain = &domains[reservation->domid % DOMAINS];
 
+    if (!domain->used)
+        return -ESRCH;
     for (unsigned long i = 0; i < reservation->nr_extents; i++) {
         for (unsigned long j = 0; j < 1ul << reservation->extent_order; j++) {
             unsigned long frame = reservation->extent_start.p[i] + j;
@@ -470,7 +488,8 @@ int xenforeignmemory_unmap(xenforeignmemory_handle *handle, void *address, size_
             continue;
         if (mapping->count != count)
             abort();
-        for (size_t j = 0; j < count; j++)
+        // The domain may be gone by now.
+        for (size_t j = 0; j < count && mapping->domain->frames; j++)
             memcpy(mapping->domain->frames[mapping->frames[j]], (char *)address + j * 4096, 4096);
         free(mapping->address);
         free(mapping->frames);

@@ -249,12 +249,8 @@ bool xs_set_permissions(struct xs_handle *handle, xs_transaction_t transaction, 
     return true;
 }
 
-// Removal always works: undoing relies on it.
-bool xs_rm(struct xs_handle *handle, xs_transaction_t transaction, const char *path)
+void fake_store_remove(const char *path)
 {
-    (void)handle;
-    (void)transaction;
-    fake_call_fails();
     for (size_t i = 0; i < store.count;) {
         if (!is_below(store.nodes[i].path, path)) {
             i++;
@@ -265,6 +261,15 @@ bool xs_rm(struct xs_handle *handle, xs_transaction_t transaction, const char *p
         store.nodes[i] = store.nodes[--store.count];
     }
     fire(path);
+}
+
+// Removal always works: undoing relies on it.
+bool xs_rm(struct xs_handle *handle, xs_transaction_t transaction, const char *path)
+{
+    (void)handle;
+    (void)transaction;
+    fake_call_fails();
+    fake_store_remove(path);
     return true;
 }
 

@@ -17,6 +17,10 @@ struct error *domain_create(struct toolstack *toolstack, const struct domain_con
 // after errors and returns the first.
 struct error *domain_destroy(struct toolstack *toolstack, unsigned int domid) MUST_CHECK;
 
+// The same for what may be there of a domain, whether the hypervisor still knows it or not.
+struct error *domain_clear_away(struct toolstack *toolstack, unsigned int domid,
+                                const uint8_t uuid[16]) MUST_CHECK;
+
 // Renames a domain that has ended and gives it another UUID, so that its successor can be started.
 struct error *domain_set_aside(struct toolstack *toolstack, unsigned int domid) MUST_CHECK;
 
