@@ -6,10 +6,10 @@ disk and network interface, --long does it 200 times.
 """
 
 import re
-import time
 
 from guests import (
     CONSOLES,
+    HEAP_BLOCK,
     free_pages,
     linux_guest,
     microguest,
@@ -24,7 +24,6 @@ CHURN = 4
 MIB = 256  # pages
 # What a guest may cost besides its own memory, in pages; heap and tables come in pieces of 2 MiB.
 OVERHEAD = 1.2 * MIB
-BLOCK = 2 * MIB
 LARGE = 4
 memory = {}
 
@@ -76,7 +75,7 @@ def test_64_guests_make_progress(dom0):
     halves = [free[n] - free[n + GUESTS // 2] - 16 * MIB * GUESTS // 2 for n in (0, GUESTS // 2)]
     print(f"free pages by number of guests: {free}; besides their own, by halves: {halves}")
     assert max(halves) <= OVERHEAD * GUESTS / 2
-    assert halves[1] <= halves[0] + 2 * BLOCK
+    assert halves[1] <= halves[0] + 2 * HEAP_BLOCK
     wait_console(dom0, f"tick{GUESTS - 1}", "ticker: [0-9]", 60)
     before = ticks(dom0)
     assert len(before) == GUESTS
@@ -89,7 +88,4 @@ def test_64_guests_give_back_what_they_had(dom0):
     """But for two blocks of the hypervisor's heap in which domain 0's own has come to lie."""
     destroy(dom0, [f"tick{number}" for number in range(GUESTS)])
     assert "tick" not in dom0.check("xl list")
-    end = time.monotonic() + 30
-    while (kept := memory["before"] - free_pages(dom0)) > 2 * BLOCK and time.monotonic() < end:
-        time.sleep(2)
-    assert 0 <= kept <= 2 * BLOCK
+    wait_free_pages(dom0, memory["before"], blocks=2)
