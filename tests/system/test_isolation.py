@@ -184,7 +184,7 @@ def test_what_cannot_be_reset_is_not_handed_on(dom0, attack):
     assert f"{EDUS[0]} cannot be reset and stays with nobody" in hypervisor_said(dom0)
 
 
-@pytest.mark.parametrize("edu", EDUS[3:])
+@pytest.mark.parametrize("edu", EDUS[3:], ids=("first", "second", "third"))
 def test_a_dead_domains_device_reaches_nothing(dom0, edu):
     """The domain dies with DMA in flight; then the device goes on by itself."""
     number = STREAM + EDUS.index(edu)

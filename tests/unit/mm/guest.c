@@ -95,6 +95,8 @@ uint64_t guest_most_puts_at_once(void)
     return most;
 }
 
+void (*guest_at_flush)(void);
+
 void guest_use_iommu(struct domain *d, bool use)
 {
     d->arch.iommu = use ? (struct iommu_domain *)d : NULL;
@@ -104,6 +106,9 @@ void iommu_flush(struct domain *d, gfn_t start, uint64_t count)
 {
     assert_non_null(d->arch.iommu);
     flushed_frames += count;
+    if (guest_at_flush) {
+        guest_at_flush();
+    }
     if (flush_count < MAX_FLUSHES) {
         flushes[flush_count].first = start.n;
         flushes[flush_count++].last = start.n + count - 1;

@@ -19,6 +19,8 @@ extern uint64_t guest_cr0, guest_cr3, guest_cr4, guest_efer;
 // Frames released (page_put that was the last or not) since the last call of preempt_needed, at
 // most; reset by reading.
 uint64_t guest_most_puts_at_once(void);
+// Called by iommu_flush when set.
+extern void (*guest_at_flush)(void);
 // Frames that iommu_flush was told of; reset by reading. The domain has an IOMMU while set.
 void guest_use_iommu(struct domain *d, bool use);
 uint64_t guest_iommu_flushed(void);

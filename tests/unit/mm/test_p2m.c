@@ -476,6 +476,35 @@ static void clear_gib(uint64_t cell)
     model_clear(cell, WORLD_GIB);
 }
 
+static const struct page *watched;
+static uint64_t references_at_flush;
+
+static void look_at_flush(void)
+{
+    references_at_flush = watched->count;
+}
+
+// A device may still be on its way to a frame until the IOMMU has forgotten it.
+static void frames_are_released_after_the_flush(void **state)
+{
+    uint64_t mfn, references;
+
+    (void)state;
+    assert_int_equal(p2m_clear(d, to_gfn(0), ORDER_4K), 0);
+    model_clear(0, 1);
+    assert_true(choose_frames(P2M_RAM, ORDER_4K, &mfn));
+    assert_int_equal(p2m_set(d, to_gfn(0), MFN(mfn), ORDER_4K, P2M_RAM), 0);
+    watched = mfn_to_page(MFN(mfn));
+    references = watched->count;
+    references_at_flush = 0;
+    guest_at_flush = look_at_flush;
+    assert_int_equal(p2m_clear(d, to_gfn(0), ORDER_4K), 0);
+    guest_at_flush = NULL;
+    assert_int_equal(references_at_flush, references);
+    assert_true(watched->state == PAGE_STATE_FREE || watched->count == references - 1);
+    check_all();
+}
+
 static void empty_tables_are_not_in_the_way(void **state)
 {
     uint64_t cell = WORLD_GIB, tables;
@@ -694,6 +723,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_agree_with_the_model),
         cmocka_unit_test(impossible_places_are_refused),
+        cmocka_unit_test(frames_are_released_after_the_flush),
         cmocka_unit_test(empty_tables_are_not_in_the_way),
         cmocka_unit_test(consecutive_frames_become_a_large_page),
         cmocka_unit_test(consecutive_large_pages_become_a_larger_one),
