@@ -38,13 +38,16 @@ $(OBJ)/$(strip $(1)).a: $(call objects,$(2))
 	$(Q)ar rcs $$@ $$^
 endef
 
+# What says which libraries programs are linked with.
+LINKING := common.mk $(wildcard */build.mk)
+
 define program
 FILES += $(TREE)/$(strip $(1))
 OBJECTS += $(call objects,$(2))
-$(TREE)/$(strip $(1)): $(call objects,$(2)) $(3)
+$(TREE)/$(strip $(1)): $(call objects,$(2)) $(3) $(LINKING)
 	@mkdir -p $$(@D) $(OBJ)
 	@echo "  LD $$(@F)"
-	$(Q)$(CC) $(LDFLAGS) -o $(OBJ)/$$(@F).debug $$^ $(4)
+	$(Q)$(CC) $(LDFLAGS) -o $(OBJ)/$$(@F).debug $$(filter-out %.mk,$$^) $(4)
 	$(Q)strip -o $$@ $(OBJ)/$$(@F).debug
 endef
 
