@@ -26,7 +26,7 @@ def pytest_addoption(parser):
     parser.addoption("--dom0", choices=("pvh", "pv"), default="pvh")
     parser.addoption("--toolstack", choices=list(machine.TOOLSTACKS), default="debian")
     parser.addoption("--long", action="store_true", help="what takes hours, too")
-    parser.addoption("--kills", type=int, default=2, help="how often each driver domain dies")
+    parser.addoption("--kills", type=int, default=1, help="how often each driver domain dies")
 
 
 # Where the lines of this run go: tests/system/run names a file for each call.

@@ -9,6 +9,7 @@
 #include <toolstack/device.h>
 #include <toolstack/memory.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,10 +83,14 @@ struct error *devices_announce(struct toolstack *toolstack, unsigned int backend
     struct error *error = device_list_served(toolstack, backend, &entries, &count);
 
     for (size_t i = 0; i < count && !error; i++) {
-        // What the guest has begun to send since.
-        error = device_answer_open(toolstack, &entries[i]);
-        if (!error)
-            error = store_transaction(toolstack->store, announce, &entries[i]);
+        // What the guest has begun to send since. One whose ring cannot be emptied may lose its
+        // interface; the others shall not.
+        struct error *open = device_answer_open(toolstack, &entries[i]);
+
+        if (open)
+            error_print(open, stderr, "");
+        error_ignore(open);
+        error = store_transaction(toolstack->store, announce, &entries[i]);
         error_in_device(error, "%s %u of domain %u", entries[i].type, entries[i].devid,
                         entries[i].domid);
     }
