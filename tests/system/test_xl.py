@@ -105,7 +105,7 @@ def test_failed_creations_leave_nothing(dom0):
     tree = dom0.check("xenstore-ls -f")
     assert not re.search(r"^/local/domain/0/backend/\w+/\d", tree, re.MULTILINE)
     assert not re.search(r"^/(local/domain|libxl)/[1-9]", tree, re.MULTILINE)
-    assert "creating-" not in dom0.check("ls /run/xen")
+    assert "unfinished-" not in dom0.check("ls /run/xen")
 
 
 def ender(dom0, name, how, *settings):
@@ -254,13 +254,13 @@ def test_killed_at_any_moment(dom0):
     for tenths in range(1, 9, 2):
         # Its keeper, which outlives it from the moment when the domain is whole, must not count.
         dom0.check(f"xl create -q -e -p {path} & sleep 0.{tenths}; kill -9 $!; wait $! 2>/dev/null; true", timeout=60)
-        whole = dom0.run("xl domid victim")[0] == 0 and "creating-" not in dom0.check("ls /run/xen")
+        whole = dom0.run("xl domid victim")[0] == 0 and "unfinished-" not in dom0.check("ls /run/xen")
         if whole:
             dom0.check("xl destroy victim")
             continue
         dom0.check(f"xl create -q -e -p {path}; xl destroy victim", timeout=60)
         assert list(domains(dom0)) == ["Domain-0"], tenths
-        assert "creating-" not in dom0.check("ls /run/xen")
+        assert "unfinished-" not in dom0.check("ls /run/xen")
     tree = dom0.check("xenstore-ls -f")
     assert not re.search(r"^/(local/domain|libxl)/[1-9]|^/vm/.*victim", tree, re.MULTILINE)
 
@@ -396,7 +396,7 @@ def test_killed_creation_is_cleared_away(dom0):
     assert status == 0, before + text
     assert len(dom0.check("xl list").splitlines()) == 3
     dom0.check("xl destroy guest", timeout=120)
-    assert "creating-" not in dom0.check("ls /run/xen")
+    assert "unfinished-" not in dom0.check("ls /run/xen")
     assert not re.search(r"^/libxl/[1-9]", dom0.check("xenstore-ls -f"), re.MULTILINE)
 
 

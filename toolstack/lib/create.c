@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Creating domains. A file below /run/xen, named by the domain's UUID and locked by whoever creates
-// it, marks a domain that is not complete; a mark that nobody has locked belongs to a program that
-// was killed, and its domain is destroyed by the next creation. A second lock makes checking for a
-// name and taking it one step. Every failure destroys the domain that was begun.
+// Creating domains. A domain that is not complete has a mark (marks.h), by which the next creation
+// clears it away when this program is killed. A lock makes checking for a name and taking it one
+// step. Every failure destroys the domain that was begun.
 #include <toolstack/create.h>
 #include <toolstack/device.h>
 #include <toolstack/host.h>
@@ -11,6 +10,7 @@
 #include <toolstack/memory.h>
 
 #include "builder/build.h"
+#include "marks.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,10 +22,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef RUN_FOLDER // tests have their own
-#define RUN_FOLDER "/run/xen"
-#endif
-#define MARK_PREFIX "creating-"
 #define CONSOLE_LIMIT "1048576"
 
 enum { DOMID_MILLISECONDS = 30000 };
@@ -38,84 +34,8 @@ struct creation {
     unsigned int domid;
     unsigned int own; // the domain of this program, which serves xenstore and consoles
     bool made;
-    int mark;
-    char *mark_path;
+    struct mark mark;
 };
-
-static struct error *lock_file(const char *path, int operation, int *descriptor)
-{
-    struct stat status;
-
-    for (;;) {
-        *descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (*descriptor < 0)
-            return error_errno(ERROR_SYSTEM, errno, "cannot make %s", path);
-        if (flock(*descriptor, operation) != 0) {
-            struct error *error = error_errno(ERROR_SYSTEM, errno, "cannot lock %s", path);
-
-            close(*descriptor);
-            *descriptor = -1;
-            return error;
-        }
-        // Whoever held the lock may have removed the file under it.
-        if (fstat(*descriptor, &status) == 0 && status.st_nlink)
-            return NULL;
-        close(*descriptor);
-    }
-}
-
-// Destroys the domain of a mark that nobody has locked.
-static void clear_mark(struct toolstack *toolstack, const char *name)
-{
-    char *path = memory_format(RUN_FOLDER "/%s", name);
-    domain_info *list = NULL;
-    size_t count = 0;
-    uint8_t uuid[16];
-    int descriptor = open(path, O_RDWR | O_CLOEXEC);
-
-    if (descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB) == 0 &&
-        uuid_parse(name + strlen(MARK_PREFIX), uuid)) {
-        error_ignore(domain_list(toolstack, &list, &count));
-        for (size_t i = 0; i < count; i++)
-            if (list[i].domain && !memcmp(list[i].handle, uuid, sizeof(uuid)))
-                error_ignore(domain_destroy(toolstack, list[i].domain));
-        free(list);
-        unlink(path);
-    }
-    if (descriptor >= 0)
-        close(descriptor);
-    free(path);
-}
-
-static void clear_marks(struct toolstack *toolstack)
-{
-    DIR *folder = opendir(RUN_FOLDER);
-    struct dirent *entry;
-
-    while (folder && (entry = readdir(folder)) != NULL)
-        if (!strncmp(entry->d_name, MARK_PREFIX, strlen(MARK_PREFIX)))
-            clear_mark(toolstack, entry->d_name);
-    if (folder)
-        closedir(folder);
-}
-
-static struct error *set_mark(struct creation *creation)
-{
-    char uuid[UUID_TEXT_SIZE];
-
-    uuid_format(creation->config->uuid, uuid);
-    creation->mark_path = memory_format(RUN_FOLDER "/" MARK_PREFIX "%s", uuid);
-    return lock_file(creation->mark_path, LOCK_EX, &creation->mark);
-}
-
-static void remove_mark(struct creation *creation)
-{
-    if (creation->mark >= 0) {
-        unlink(creation->mark_path);
-        close(creation->mark);
-    }
-    free(creation->mark_path);
-}
 
 static struct error *check_free(struct creation *creation)
 {
@@ -324,13 +244,14 @@ static struct error *make_named(struct creation *creation)
 {
     int lock;
 
-    TRY(lock_file(RUN_FOLDER "/create.lock", LOCK_EX, &lock));
+    TRY(file_lock(RUN_FOLDER "/create.lock", LOCK_EX, &lock));
     struct error *error = check_free(creation);
 
     if (!error)
         error = build_make(creation->toolstack, creation->config, &creation->domid);
     if (!error) {
         creation->made = true;
+        mark_note(&creation->mark, creation->domid);
         error = store_transaction(creation->toolstack->store, write_domain, creation);
     }
     close(lock);
@@ -381,9 +302,9 @@ static struct error *create(struct creation *creation)
     TRY(boot_image_read(creation->config, &creation->image));
     TRY(toolstack_open(toolstack));
     mkdir(RUN_FOLDER, 0755);
-    clear_marks(toolstack);
+    marks_clear(toolstack);
     creation->own = device_own_domain(toolstack);
-    TRY(set_mark(creation));
+    TRY(mark_begin(&creation->mark, creation->config->uuid, true));
     TRY(wait_for_domid(creation));
     TRY(check_memory(creation));
     TRY(make_named(creation));
@@ -402,7 +323,7 @@ static struct error *create(struct creation *creation)
 struct error *domain_create(struct toolstack *toolstack, const struct domain_config *config,
                             unsigned int *domid)
 {
-    struct creation creation = {.toolstack = toolstack, .config = config, .mark = -1};
+    struct creation creation = {.toolstack = toolstack, .config = config, .mark.descriptor = -1};
     struct error *error = create(&creation);
 
     if (error && creation.made) {
@@ -411,7 +332,7 @@ struct error *domain_create(struct toolstack *toolstack, const struct domain_con
         error_ignore(domain_clear_away(toolstack, creation.domid, config->uuid));
     }
     error_in_domain(error, config->name, -1);
-    remove_mark(&creation);
+    mark_end(&creation.mark);
     boot_image_free(&creation.image);
     *domid = creation.domid;
     return error;

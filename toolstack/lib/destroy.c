@@ -7,6 +7,8 @@
 #include <toolstack/device.h>
 #include <toolstack/memory.h>
 
+#include "marks.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,12 +65,19 @@ struct error *domain_clear_away(struct toolstack *toolstack, unsigned int domid,
 
 struct error *domain_destroy(struct toolstack *toolstack, unsigned int domid)
 {
+    struct mark mark;
     domain_info info;
 
     if (domid == 0)
         return error_new(ERROR_STATE, "domain 0 cannot be destroyed");
     TRY(domain_get_info(toolstack, domid, &info));
-    return domain_clear_away(toolstack, domid, info.handle);
+    // Whoever is still making it has marked it already.
+    error_ignore(mark_begin(&mark, info.handle, false));
+    mark_note(&mark, domid);
+    struct error *error = domain_clear_away(toolstack, domid, info.handle);
+
+    mark_end(&mark);
+    return error;
 }
 
 static struct error *write_aside(struct store *store, void *context)

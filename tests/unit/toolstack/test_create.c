@@ -78,7 +78,7 @@ static size_t left_files(void)
     size_t count = 0;
 
     while ((entry = readdir(folder)) != NULL)
-        count += !strncmp(entry->d_name, "creating-", 9) || !strncmp(entry->d_name, "domain-", 7);
+        count += !strncmp(entry->d_name, "unfinished-", 11) || !strncmp(entry->d_name, "domain-", 7);
     closedir(folder);
     return count;
 }
@@ -242,7 +242,7 @@ static void clears_away_what_was_abandoned(void **state)
     read_configuration(&second);
     assert_works(domain_create(&toolstack, &config, &domid));
     uuid_format(config.uuid, uuid);
-    snprintf(path, sizeof(path), FOLDER "/creating-%s", uuid);
+    snprintf(path, sizeof(path), FOLDER "/unfinished-%s", uuid);
     int mark = open(path, O_CREAT | O_RDWR, 0600);
 
     // While it is locked, somebody is at work on the domain.
