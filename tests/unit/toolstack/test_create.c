@@ -78,7 +78,8 @@ static size_t left_files(void)
     size_t count = 0;
 
     while ((entry = readdir(folder)) != NULL)
-        count += !strncmp(entry->d_name, "unfinished-", 11) || !strncmp(entry->d_name, "domain-", 7);
+        count +=
+            !strncmp(entry->d_name, "unfinished-", 11) || !strncmp(entry->d_name, "domain-", 7);
     closedir(folder);
     return count;
 }
