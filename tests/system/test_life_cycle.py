@@ -213,7 +213,7 @@ def test_grub_boots_a_guest_from_its_disk(dom0):
     dom0.check(
         "printf '%s\\n' " + " ".join(f"'{line}'" for line in lines) + " >/tmp/tree/boot/grub/grub.cfg"
     )
-    dom0.check("mke2fs -q -t ext4 -d /tmp/tree /guest/grub.img 32M; rm -r /tmp/tree")
+    dom0.check("mke2fs -q -t ext2 -d /tmp/tree /guest/grub.img 32M; rm -r /tmp/tree")
     path = write_configuration(
         dom0,
         "grub",
