@@ -75,6 +75,13 @@ static uint64_t make_leaf(mfn_t mfn, unsigned int level, bool write)
     return level > 1 ? entry | ENTRY_LARGE : entry;
 }
 
+// An entry that maps nothing: processors and IOMMUs look at nothing but its being absent. QEMU's
+// AMD IOMMU, though, reports a refusal only where the entry names a next level.
+static uint64_t absent_entry(void)
+{
+    return rules.amd_fields ? ENTRY_NEXT_LEVEL(1) : 0;
+}
+
 // Brings what was written to a table into memory, for an IOMMU that looks only there.
 static void write_back(const uint64_t *table, size_t size)
 {
@@ -213,7 +220,7 @@ static void note_flush(struct p2m *p, gfn_t gfn, unsigned int order)
     p->flush_last = MAX(p->flush_last, gfn.n + (1UL << order) - 1);
 }
 
-static uint64_t *table_alloc(struct domain *d, struct p2m *p, uint16_t entries)
+static uint64_t *table_alloc(const struct domain *d, struct p2m *p)
 {
     uint64_t *table;
 
@@ -222,8 +229,11 @@ static uint64_t *table_alloc(struct domain *d, struct p2m *p, uint16_t entries)
     }
     table = heap_alloc_pages(0, 0);
     if (table) {
+        for (unsigned int i = 0; i < ENTRIES; i++) {
+            table[i] = absent_entry();
+        }
         write_back(table, PAGE_SIZE);
-        table_page(table)->used.entries = entries;
+        table_page(table)->used.entries = 0;
         __atomic_store_n(&p->table_pages, p->table_pages + 1, __ATOMIC_RELAXED);
     }
     return table;
@@ -232,7 +242,7 @@ static uint64_t *table_alloc(struct domain *d, struct p2m *p, uint16_t entries)
 // Replaces a large leaf by a table of the next smaller size with the same meaning.
 static int split(struct domain *d, struct p2m *p, uint64_t *entry, unsigned int level)
 {
-    uint64_t *table = table_alloc(d, p, ENTRIES);
+    uint64_t *table = table_alloc(d, p);
     mfn_t mfn = entry_mfn(*entry);
 
     if (!table) {
@@ -242,6 +252,7 @@ static int split(struct domain *d, struct p2m *p, uint64_t *entry, unsigned int 
         table[i] = make_leaf(mfn_add(mfn, (uint64_t)i << level_shift(level - 1)), level - 1,
                              *entry & ENTRY_WRITE);
     }
+    table_page(table)->used.entries = ENTRIES;
     write_back(table, PAGE_SIZE);
     // Both translate alike, but a processor must not hold both sizes for one address.
     store(entry, make_table_entry(table, level));
@@ -259,7 +270,7 @@ static uint64_t *find_entry(struct domain *d, struct p2m *p, gfn_t gfn, unsigned
         uint64_t *entry = &table[level_index(gfn, at)];
 
         if (!(*entry & ENTRY_PRESENT)) {
-            table = create ? table_alloc(d, p, 0) : NULL;
+            table = create ? table_alloc(d, p) : NULL;
             if (!table) {
                 return NULL;
             }
@@ -290,7 +301,7 @@ static void begin_detaching(struct p2m *p)
 
 static void empty_entry(uint64_t *entry)
 {
-    store(entry, 0);
+    store(entry, absent_entry());
     table_page(entry)->used.entries--;
 }
 
@@ -674,14 +685,11 @@ int p2m_create(struct domain *d)
     if (!p) {
         return -XEN_ENOMEM;
     }
-    p->root = heap_alloc_pages(0, 0);
+    p->root = table_alloc(d, p);
     if (!p->root) {
         heap_free(p);
         return -XEN_ENOMEM;
     }
-    write_back(p->root, PAGE_SIZE);
-    table_page(p->root)->used.entries = 0;
-    p->table_pages = 1;
     p->flush_first = ~0UL;
     d->arch.p2m = p;
     return 0;
