@@ -204,24 +204,32 @@ static void run_hold(void)
 static const struct {
     const char *name;
     void (*run)(void);
+    bool without_device;
 } modes[] = {
-    {"attack", run_attack}, {"messages", run_messages}, {"interrupts", run_interrupts},
-    {"stream", run_stream}, {"hold", run_hold},
+    {.name = "attack", .run = run_attack},
+    {.name = "messages", .run = run_messages},
+    {.name = "interrupts", .run = run_interrupts},
+    {.name = "stream", .run = run_stream},
+    {.name = "hold", .run = run_hold, .without_device = true},
 };
 
 void program(void)
 {
     const char *mode = command_line_value("mode");
+    unsigned int i = 0;
 
-    device = edu_start();
-    if (!device) {
+    while (i < ARRAY_SIZE(modes) && !(mode && string_equal(mode, modes[i].name))) {
+        i++;
+    }
+    if (i == ARRAY_SIZE(modes)) {
+        say("dma: no mode is chosen");
+        return;
+    }
+    device = modes[i].without_device ? 0 : edu_start();
+    if (!device && !modes[i].without_device) {
         say("dma: there is no edu device");
+        return;
     }
-    for (unsigned int i = 0; mode && i < ARRAY_SIZE(modes); i++) {
-        if (string_equal(mode, modes[i].name)) {
-            modes[i].run();
-            break;
-        }
-    }
+    modes[i].run();
     say("dma: done");
 }
