@@ -22,7 +22,7 @@ def CONFIGURATION():  # as conftest.py calls it
         files[f"/etc/xen/{name}.cfg"] = distribution.guest(name, vif)
     return {
         "memory": 2048,
-        "dom0_memory": 192,
+        "dom0_memory": 256,
         "devices": ("e1000e",),
         "hypervisor_options": "hide=all",
         "modules": distribution.modules(distribution.pack(files, "switch")),

@@ -310,6 +310,8 @@ static struct error *create(struct creation *creation)
     TRY(make_named(creation));
     TRY(build_fill(toolstack, creation->config, &creation->image, creation->domid, creation->own,
                    &creation->ports));
+    // An unpacked kernel takes much of a small control domain; devices may take their time.
+    boot_image_free(&creation->image);
     TRY(store_transaction(toolstack->store, write_rings, creation));
     TRY(store_introduce(toolstack->store, creation->domid, STORE_FRAME, creation->ports.store));
     raise_quotas(creation);
