@@ -259,6 +259,42 @@ static void clears_away_what_was_abandoned(void **state)
     toolstack_close(&toolstack);
 }
 
+// Whoever ended a domain was killed when the hypervisor had forgotten it and xenstore had not.
+static void clears_away_half_an_end(void **state)
+{
+    struct domain_config config;
+    struct domain_config second;
+    struct toolstack toolstack = {0};
+    char uuid[UUID_TEXT_SIZE];
+    char path[256];
+    unsigned int domid;
+
+    (void)state;
+    fake_reset();
+    size_t nodes = fake_nodes();
+
+    read_configuration(&config);
+    read_configuration(&second);
+    assert_works(domain_create(&toolstack, &config, &domid));
+    assert_works(domain_destroy_only(&toolstack, domid));
+    uuid_format(config.uuid, uuid);
+    snprintf(path, sizeof(path), FOLDER "/unfinished-%s", uuid);
+    FILE *mark = fopen(path, "w");
+
+    fprintf(mark, "%u\n", domid);
+    fclose(mark);
+    // The stand-in would use the number again, which a hypervisor does not.
+    second.domid = domid + 1;
+    assert_works(domain_create(&toolstack, &second, &domid));
+    assert_null(fake_value("/local/domain/1"));
+    assert_null(fake_value("/local/domain/0/backend/vbd/1"));
+    assert_works(domain_destroy(&toolstack, domid));
+    assert_nothing_left(nodes);
+    domain_config_free(&config);
+    domain_config_free(&second);
+    toolstack_close(&toolstack);
+}
+
 static void a_failing_script_ends_the_creation(void **state)
 {
     struct domain_config config;
@@ -447,6 +483,7 @@ int main(void)
         cmocka_unit_test(destroyed_while_it_starts),
         cmocka_unit_test(refuses_a_name_that_is_taken),
         cmocka_unit_test(clears_away_what_was_abandoned),
+        cmocka_unit_test(clears_away_half_an_end),
         cmocka_unit_test(a_failing_script_ends_the_creation),
         cmocka_unit_test(a_backend_that_is_not_there_is_named),
         cmocka_unit_test(a_domain_gets_the_id_it_asks_for),
