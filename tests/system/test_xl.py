@@ -363,15 +363,6 @@ def test_top_shows_every_domain(dom0):
     assert re.search(r"^ *Domain-0 ", said, re.MULTILINE) and re.search(r"^ *guest ", said, re.MULTILINE)
 
 
-def test_signals_reach_the_guest(dom0):
-    dom0.check("xl sysrq guest h; xl trigger guest nmi 0; sleep 2")
-    # The second is what the kernel makes of an NMI that no device of its claims.
-    said = in_guest(dom0, 2, "dmesg | grep -E \"sysrq: HELP|for (unknown )?reason\"")
-    assert "HELP" in said and "reason" in said
-    status, text = dom0.run("xl trigger guest rubbish")
-    assert status == 2 and "[usage]" in text
-
-
 def test_dump_core_is_an_elf_core(dom0):
     dom0.check("mkdir -p /tmp/dump; mount -t tmpfs tmpfs /tmp/dump; xl dump-core guest /tmp/dump/core", timeout=180)
     assert dom0.check("head -c 4 /tmp/dump/core | tail -c 3").strip() == "ELF"
@@ -384,6 +375,15 @@ def test_reboot_brings_the_same_guest_back(dom0):
     dom0.check(f"wait-for 150 sh -c '[ \"$(xl domid guest)\" -gt {before} ]'", timeout=180)
     dom0.check("wait-for 150 sh -c '[ $(grep -c GUEST-READY /var/log/xen/console/guest-guest.log) -ge 2 ]'", timeout=180)
     assert "reason: reboot; action: restart" in dom0.check("cat /var/log/xen/xl-guest.log")
+
+
+def test_signals_reach_the_guest(dom0):
+    dom0.check("xl sysrq guest h; xl trigger guest nmi 0; sleep 2")
+    # The second is what the kernel makes of an NMI that no device of its claims.
+    said = in_guest(dom0, 2, "dmesg | grep -E \"sysrq: HELP|for (unknown )?reason\"")
+    assert "HELP" in said and "reason" in said
+    status, text = dom0.run("xl trigger guest rubbish")
+    assert status == 2 and "[usage]" in text
 
 
 def test_debians_xl_destroys_our_guest(dom0):
