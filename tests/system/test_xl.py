@@ -377,13 +377,17 @@ def test_reboot_brings_the_same_guest_back(dom0):
     assert "reason: reboot; action: restart" in dom0.check("cat /var/log/xen/xl-guest.log")
 
 
-def test_signals_reach_the_guest(dom0):
-    dom0.check("xl sysrq guest h; xl trigger guest nmi 0; sleep 2")
-    # The second is what the kernel makes of an NMI that no device of its claims.
-    said = in_guest(dom0, 2, "dmesg | grep -E \"sysrq: HELP|for (unknown )?reason\"")
-    assert "HELP" in said and "reason" in said
+def test_sysrq_reaches_the_guest(dom0):
+    dom0.check("xl sysrq guest h; sleep 2")
+    assert "HELP" in in_guest(dom0, 2, "dmesg | grep sysrq", timeout=30)
+
+
+def test_trigger_reaches_the_guest(dom0):
     status, text = dom0.run("xl trigger guest rubbish")
     assert status == 2 and "[usage]" in text
+    dom0.check("xl trigger guest nmi 0; sleep 3")
+    # What the kernel makes of an NMI that no device of its claims.
+    assert "reason" in in_guest(dom0, 2, "dmesg | grep NMI.*reason", timeout=30)
 
 
 def test_debians_xl_destroys_our_guest(dom0):
@@ -434,7 +438,10 @@ def compare_times(dom0, name, command):
 
 
 def test_listing_takes_less_time(dom0):
-    assert compare_times(dom0, "10 listings", "for i in 1 2 3 4 5 6 7 8 9 10; do XL list; done") < 0.7
+    ten = "for i in 1 2 3 4 5 6 7 8 9 10; do {}; done"
+    # What it takes to start ten programs that do nothing, which no listing can save.
+    compare_times(dom0, "10 times true", ten.format("/bin/true"))
+    assert compare_times(dom0, "10 listings", ten.format("XL list")) < 0.7
 
 
 def test_creation_takes_less_time(dom0):
