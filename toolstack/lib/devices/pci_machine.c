@@ -2,10 +2,12 @@
 //
 // The machine's PCI functions as the hypervisor tells of them (hypfs, /pci/ADDRESS/FACT), for
 // domain 0 may see none of them itself; and whether a function is what a configuration says it is.
+// Of a hypervisor that tells nothing, what domain 0 sees (sysfs) has to do.
 #include <toolstack/host.h>
 #include <toolstack/memory.h>
 #include <toolstack/pci.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +16,33 @@
 #include <xen/xen.h>
 #include <xen/hypfs.h>
 
+#define SYSFS "/sys/bus/pci/devices"
+
 enum { LIST_SIZE = 1 << 16, HEAD_SIZE = sizeof(struct xen_hypfs_direntry) };
+
+static bool is_told(struct toolstack *toolstack)
+{
+    struct xen_hypfs_direntry head;
+    int result = hypervisor_read_hypfs(toolstack->hypervisor, "/pci", &head, sizeof(head));
+
+    return result >= 0 || result == -ENOBUFS;
+}
+
+// What domain 0's kernel says of a function: numbers, without their 0x. All are domain 0's.
+static bool read_sysfs(const char *address, const char *name, char text[PCI_FACT_SIZE])
+{
+    char *path = memory_format(SYSFS "/%s/%s", address, name);
+    FILE *file = fopen(path, "re");
+    bool owner = !strcmp(name, "owner");
+    bool found = file && fscanf(file, "0x%63s", text) == 1;
+
+    if (file)
+        fclose(file);
+    free(path);
+    if (owner)
+        strcpy(text, "0");
+    return found || owner;
+}
 
 bool pci_read_fact(struct toolstack *toolstack, const struct pci_function *function,
                    const char *name, char text[PCI_FACT_SIZE])
@@ -29,7 +57,28 @@ bool pci_read_fact(struct toolstack *toolstack, const struct pci_function *funct
     free(path);
     if (result >= 0)
         snprintf(text, PCI_FACT_SIZE, "%.*s", PCI_FACT_SIZE - 1, entry + HEAD_SIZE);
-    return result >= 0;
+    return result >= 0 || (!is_told(toolstack) && read_sysfs(address, name, text));
+}
+
+static void add_name(const char *name, struct pci_function **functions, size_t *count)
+{
+    struct pci_function function;
+
+    if (!pci_parse(name, &function))
+        return;
+    *functions = memory_resized(*functions, *count + 1, sizeof(**functions));
+    (*functions)[(*count)++] = function;
+}
+
+static void take_sysfs(struct pci_function **functions, size_t *count)
+{
+    DIR *folder = opendir(SYSFS);
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder)) != NULL)
+        add_name(entry->d_name, functions, count);
+    if (folder)
+        closedir(folder);
 }
 
 static void take_names(const char *list, size_t length, struct pci_function **functions,
@@ -38,13 +87,8 @@ static void take_names(const char *list, size_t length, struct pci_function **fu
     const struct xen_hypfs_dirlistentry *item;
 
     for (size_t at = 0; at + sizeof(*item) <= length; at += item->off_next) {
-        struct pci_function function;
-
         item = (const struct xen_hypfs_dirlistentry *)(const void *)(list + at);
-        if (pci_parse(item->name, &function)) {
-            *functions = memory_resized(*functions, *count + 1, sizeof(**functions));
-            (*functions)[(*count)++] = function;
-        }
+        add_name(item->name, functions, count);
         if (!item->off_next)
             break;
     }
@@ -63,9 +107,11 @@ struct error *pci_list_machine(struct toolstack *toolstack, struct pci_function 
     if (result >= 0)
         take_names(entry + HEAD_SIZE, head->content_len, functions, count);
     free(entry);
-    return result >= 0 || result == -ENOENT || result == -ENOSYS
-               ? NULL
-               : error_errno(ERROR_HYPERVISOR, result, "cannot list the machine's PCI functions");
+    if (result == -ENOENT || result == -ENOSYS)
+        take_sysfs(functions, count);
+    else if (result < 0)
+        return error_errno(ERROR_HYPERVISOR, result, "cannot list the machine's PCI functions");
+    return NULL;
 }
 
 // Finds the function at a place.

@@ -389,10 +389,10 @@ static int list_functions(struct xen_hypfs_direntry *head)
     return 0;
 }
 
-static int read_hypfs(const char *path, struct xen_hypfs_direntry *head)
+static int read_hypfs(const char *path, struct xen_hypfs_direntry *head, size_t size)
 {
     if (!strcmp(path, "/pci"))
-        return list_functions(head);
+        return size > sizeof(*head) ? list_functions(head) : -ENOBUFS;
     for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
         if (!strcmp(path, facts[i].path)) {
             *head = (struct xen_hypfs_direntry){.type = XEN_HYPFS_TYPE_STRING};
@@ -407,10 +407,9 @@ int xencall5(xencall_handle *handle, unsigned int op, uint64_t first, uint64_t s
 {
     (void)handle;
     (void)third;
-    (void)fifth;
     int result = op != __HYPERVISOR_hypfs_op || first != XEN_HYPFS_OP_read
                      ? -ENOSYS
-                     : read_hypfs((const char *)second, (struct xen_hypfs_direntry *)fourth);
+                     : read_hypfs((const char *)second, (struct xen_hypfs_direntry *)fourth, fifth);
 
     if (result >= 0)
         return result;

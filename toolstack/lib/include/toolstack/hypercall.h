@@ -33,7 +33,7 @@ int hypervisor_domctl(struct hypervisor *hypervisor, struct xen_domctl *operatio
 int hypervisor_sysctl(struct hypervisor *hypervisor, struct xen_sysctl *operation);
 
 // Reads an entry of the hypervisor's file system: a header (struct xen_hypfs_direntry), then what
-// is in it, into size bytes, a multiple of 8. 0 or a negative error number.
+// is in it, into size bytes. 0 or a negative error number.
 int hypervisor_read_hypfs(struct hypervisor *hypervisor, const char *path, void *entry,
                           size_t size);
 

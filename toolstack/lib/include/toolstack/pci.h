@@ -46,12 +46,12 @@ bool pci_is_same(const struct pci_function *one, const struct pci_function *othe
 // its place. What is something else is refused.
 struct error *pci_identify(struct toolstack *toolstack, struct pci_function *function) MUST_CHECK;
 
-// All functions of the machine, whoever has them, as the hypervisor tells; none if it does not. The
-// caller frees the array.
+// All functions of the machine, whoever has them, as the hypervisor tells (hypfs); those of domain
+// 0 if it tells nothing. The caller frees the array.
 struct error *pci_list_machine(struct toolstack *toolstack, struct pci_function **functions,
                                size_t *count) MUST_CHECK;
-// What the hypervisor says of a function: class, device, owner, place, serial or vendor (hypfs,
-// below /pci). False: nothing.
+// What the hypervisor says of a function: class, device, owner, place, serial or vendor; sysfs if
+// it tells nothing at all. False: it has none. The hypervisor is open.
 bool pci_read_fact(struct toolstack *toolstack, const struct pci_function *function,
                    const char *name, char text[PCI_FACT_SIZE]);
 
