@@ -8,6 +8,7 @@ What a guest does to itself is done by microguests (tests/microguests/ender), wh
 import json
 import os
 import re
+import time
 
 import pytest
 from guests import in_guest, write_configuration
@@ -324,9 +325,18 @@ def test_mem_set(dom0):
     assert status == 1 and "it cannot have more than 256 MiB" in text
 
 
+def wait_connected(dom0, command, place, seconds=60):
+    """Waits until the guest uses the device at this place of a list (state 4)."""
+    end = time.monotonic() + seconds
+    while (state := json.loads(dom0.check(f"xl {command} --json guest"))[place]["state"]) != 4:
+        assert time.monotonic() < end, f"{command}: device {place} is in state {state}"
+        time.sleep(1)
+
+
 def test_interface_comes_and_goes(dom0):
     dom0.check("xl network-attach guest bridge=xenbr0 mac=00:16:3e:00:00:09", timeout=120)
     assert len(json.loads(dom0.check("xl network-list --json guest"))) == 2
+    wait_connected(dom0, "network-list", 1)
     assert_same(dom0, "network-list guest")
     dom0.check("xl network-detach guest 00:16:3e:00:00:09", timeout=120)
     assert [nic["devid"] for nic in json.loads(dom0.check("xl network-list --json guest"))] == [0]
@@ -336,6 +346,7 @@ def test_disk_comes_and_goes(dom0):
     dom0.check("cp /guest/disk.img /root/second.img")
     dom0.check("xl block-attach guest vdev=xvdb,target=/root/second.img", timeout=120)
     assert [disk["dev"] for disk in json.loads(dom0.check("xl block-list --json guest"))] == ["xvda", "xvdb"]
+    wait_connected(dom0, "block-list", 1)
     dom0.check("xl block-detach guest xvdb", timeout=120)
     assert "/root/second.img" not in dom0.check("losetup -a")
 
