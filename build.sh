@@ -15,7 +15,8 @@ Usage: ./build.sh COMMAND
   toolstack                 build the tree out/x86_64/toolstack
   driverdomains             build out/x86_64/driverdomains/NAME, images of driver domains
   image                     build out/x86_64/bulkhead.img, a disk image for BIOS and UEFI machines
-  run [--batch] [OPTION...] build it all, boot it in QEMU and show it at work, killed driver domains, too
+  run [--batch] [OPTION...] boot it in QEMU with Debian 13 as domain 0 and show it at work
+  run --distribution ...    the same of the distribution, with driver domains that are killed
   test                      run all tests, then print one line of totals
   test unit|lint            run one group of tests
   test system [NAME...]     run system scenarios (tests/system), all of ci-scenarios without NAME
@@ -63,9 +64,10 @@ image)
     ;;
 run)
     build_hypervisor
+    [ "${1:-}" = --distribution ] || exec tests/rig/demo "$@"
+    shift
     build_driverdomains
-    make -C distribution dom0 launched
-    exec tests/rig/demo "$@"
+    exec tests/rig/demo-distribution "$@"
     ;;
 test)
     prepare
