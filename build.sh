@@ -64,10 +64,10 @@ image)
     ;;
 run)
     build_hypervisor
-    [ "${1:-}" = --distribution ] || exec tests/rig/demo "$@"
+    [ "${1:-}" = --distribution ] || exec tests/rig/demo-debian "$@"
     shift
     build_driverdomains
-    exec tests/rig/demo-distribution "$@"
+    exec tests/rig/demo "$@"
     ;;
 test)
     prepare

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.only("bulkhead")
 
 @pytest.mark.parametrize("iommu", ["amd-iommu", "intel-iommu"])
 def test_demonstration_works(iommu):
-    command = [os.path.join(machine.RIG, "demo-distribution"), "--batch", "--iommu", iommu]
+    command = [os.path.join(machine.RIG, "demo"), "--batch", "--iommu", iommu]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout
