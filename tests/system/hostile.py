@@ -8,7 +8,7 @@ import pytest
 
 from guests import console, microguest, wait_console, wait_gone
 
-ATTEMPTS = 10
+ATTEMPTS = 15
 OWN_ENDS = (
     "triple fault",
     "no memory to",

@@ -45,7 +45,7 @@ def test_registers_and_ports(dom0):
 
 
 def test_instructions_on_devices_and_privileged_state(dom0, times):
-    print(finish(dom0, "kernel", "instructions", 10000 * times, 300 * times, vcpus=2))
+    print(finish(dom0, "kernel", "instructions", 5000 * times, 300 * times, vcpus=2))
 
 
 def test_instructions_in_user_mode(dom0, times):
@@ -97,6 +97,6 @@ def test_random_bytes_in_kernel_mode(dom0):
 
 def test_nothing_is_lost(dom0):
     assert dom0.check("xl list").count("\n") == 1
-    wait_free_pages(dom0, memory["before"])
+    wait_free_pages(dom0, memory["before"], blocks=2)
     said = dom0.check("xl dmesg")
     assert "FATAL" not in said.upper() and "Assertion" not in said

@@ -92,7 +92,7 @@ domid_t random_partner(void)
 
 bool finished(uint64_t step)
 {
-    if (options.count && step && step % (options.count / 10 + 1) == 0) {
+    if (options.count && step && step % (options.count / 100 + 1) == 0) {
         say("hostile: %lu steps", step);
     }
     return options.count && step >= options.count;
