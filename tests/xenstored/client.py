@@ -121,12 +121,14 @@ class RingClient(Client):
             page.write(bytes(4096))
         with open(path, "r+b") as page:
             self.page = mmap.mmap(page.fileno(), 4096)
+        self.words = memoryview(self.page).cast("I")
 
     def field(self, offset):
-        return struct.unpack_from("<I", self.page, offset)[0]
+        return self.words[offset // 4]
 
     def set_field(self, offset, value):
-        struct.pack_into("<I", self.page, offset, value & 0xFFFFFFFF)
+        """In one store, for the daemon may look at any moment; struct.pack_into() writes zeros first."""
+        self.words[offset // 4] = value & 0xFFFFFFFF
 
     REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD, FEATURES, CONNECTION, ERROR = range(2048, 2076, 4)
 
