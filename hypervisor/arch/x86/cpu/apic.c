@@ -143,6 +143,11 @@ void apic_eoi(void)
     apic_write(APIC_EOI, 0);
 }
 
+void apic_look_again(void)
+{
+    apic_write(APIC_TASK_PRIORITY, 0); // which it always is
+}
+
 static void send_command(uint32_t apic_id, uint32_t command)
 {
     if (x2apic) {

@@ -95,6 +95,7 @@ void arch_idle(struct cpu *cpu)
     if (__atomic_load_n(&cpu->work, __ATOMIC_ACQUIRE)) {
         return;
     }
+    apic_look_again();
     // STI takes effect after the next instruction: an interrupt that came since the check above
     // ends the HLT.
     __asm__ volatile("sti; hlt; cli" : : : "memory");

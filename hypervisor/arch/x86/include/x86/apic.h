@@ -18,6 +18,9 @@ bool apic_in_x2apic_mode(void);
 uint32_t apic_read_id(void); // this CPU's
 
 void apic_eoi(void);
+// Makes this CPU's local APIC see whether an interrupt waits in it. A processor's always sees that;
+// QEMU's loses sight of one that comes while VMRUN offers a virtual interrupt (docs/testing.md).
+void apic_look_again(void);
 // Sends a fixed interrupt to a CPU by the hypervisor's number.
 void apic_send_ipi(unsigned int cpu, uint8_t vector);
 void apic_send_nmi(unsigned int cpu);
