@@ -155,9 +155,8 @@ static inline struct amd_command amd_invalidate_pages(uint16_t domain_id, uint64
 // Events (section 2.5).
 enum amd_event_code {
     // No event that the specification knows. QEMU 7.2 logs a refused access so: what belongs to
-    // bits
-    // 48 to 63 it puts seven bits higher and cuts at bit 62, so that the code gets lost and the
-    // access is told by bits 55 and 56; the address it puts nowhere.
+    // bits 48 to 63 it puts seven bits higher and cuts at bit 62, so that the code gets lost and
+    // the access is told by bits 55 and 56; the address it puts nowhere.
     AMD_EVENT_MISPLACED = 0,
     AMD_EVENT_ILLEGAL_DTE = 1,
     AMD_EVENT_PAGE_FAULT = 2,

@@ -6,7 +6,6 @@
 #include "fake/fake.h"
 
 #include <dirent.h>
-#include <elf.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -19,7 +18,6 @@
 #include <xen/grant_table.h>
 
 #define KERNEL_PATH FOLDER "/kernel"
-#define LOAD_ADDRESS 0x100000u
 
 static const char configuration[] =
     "type='pvh'; name='guest'; kernel='" KERNEL_PATH "'; ramdisk='" KERNEL_PATH "'; memory=4\n"
@@ -27,44 +25,11 @@ static const char configuration[] =
     "disk=[ 'vdev=xvda,script=/bin/true,target=/dev/null' ]\n"
     "vif=[ 'script=/bin/true,mac=00:16:3e:00:00:01' ]\n";
 
-// The smallest kernel: a few bytes of code and the note with its entry.
-static void write_kernel(void)
-{
-    struct {
-        Elf64_Ehdr header;
-        Elf64_Phdr segments[2];
-        uint32_t note[5];
-        char code[16];
-    } image = {
-        .header = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB},
-                   .e_machine = EM_X86_64,
-                   .e_phoff = sizeof(Elf64_Ehdr),
-                   .e_phentsize = sizeof(Elf64_Phdr),
-                   .e_phnum = 2},
-        .note = {4, 4, 18, 0x006e6558, LOAD_ADDRESS},
-        .code = "this is the code",
-    };
-
-    image.segments[0] = (Elf64_Phdr){.p_type = PT_LOAD,
-                                     .p_offset = (size_t)((char *)image.code - (char *)&image),
-                                     .p_paddr = LOAD_ADDRESS,
-                                     .p_filesz = 16,
-                                     .p_memsz = 5000};
-    image.segments[1] = (Elf64_Phdr){.p_type = PT_NOTE,
-                                     .p_offset = (size_t)((char *)image.note - (char *)&image),
-                                     .p_filesz = sizeof(image.note)};
-    FILE *file = fopen(KERNEL_PATH, "w");
-
-    assert_non_null(file);
-    assert_int_equal(fwrite(&image, sizeof(image), 1, file), 1);
-    fclose(file);
-}
-
 static void read_configuration(struct domain_config *domain)
 {
     struct config config = {0};
 
-    write_kernel();
+    fake_write_kernel(KERNEL_PATH);
     assert_works(config_add_text(&config, "test", configuration, sizeof(configuration) - 1));
     assert_works(domain_config_read(&config, domain));
     config_free(&config);
@@ -111,13 +76,13 @@ static void makes_a_complete_domain(void **state)
     read_configuration(&config);
     assert_works(domain_create(&toolstack, &config, &domid));
     assert_int_equal(domid, 1);
-    assert_memory_equal(fake_page(1, LOAD_ADDRESS >> 12), "this is the code\0\0", 18);
-    const unsigned char *page = fake_page(1, (LOAD_ADDRESS >> 12) + 1);
+    assert_memory_equal(fake_page(1, FAKE_LOAD_ADDRESS >> 12), "this is the code\0\0", 18);
+    const unsigned char *page = fake_page(1, (FAKE_LOAD_ADDRESS >> 12) + 1);
 
     // What a kernel has beyond its file is zero.
     assert_int_equal(page[0] | page[500] | page[903], 0);
     // Kernel, ramdisk, start information, a page each but the kernel's two.
-    const struct hvm_start_info *info = (const void *)fake_page(1, (LOAD_ADDRESS >> 12) + 3);
+    const struct hvm_start_info *info = (const void *)fake_page(1, (FAKE_LOAD_ADDRESS >> 12) + 3);
 
     assert_int_equal(info->magic, XEN_HVM_START_MAGIC_VALUE);
     assert_memory_equal(fake_page(1, ACPI_ADDRESS >> 12), "RSD PTR ", 8);
@@ -343,7 +308,7 @@ static void read_driver_domain(struct domain_config *domain, const char *name)
     struct config config = {0};
     char text[256];
 
-    write_kernel();
+    fake_write_kernel(KERNEL_PATH);
     snprintf(text, sizeof(text),
              "type='pvh'; name='%s'; kernel='" KERNEL_PATH "'; memory=4; domid=3", name);
     assert_works(config_add_text(&config, "test", text, strlen(text)));

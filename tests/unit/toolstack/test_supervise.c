@@ -6,7 +6,6 @@
 #include "check.h"
 #include "fake/fake.h"
 
-#include <elf.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <toolstack/create.h>
@@ -56,34 +55,6 @@ static void write_file(const char *path, const void *bytes, size_t size)
     fclose(file);
 }
 
-// A kernel of one note, which names its entry.
-static void write_kernel(void)
-{
-    struct {
-        Elf64_Ehdr header;
-        Elf64_Phdr segments[2];
-        uint32_t note[5];
-        char code[16];
-    } image = {
-        .header = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB},
-                   .e_machine = EM_X86_64,
-                   .e_phoff = sizeof(Elf64_Ehdr),
-                   .e_phentsize = sizeof(Elf64_Phdr),
-                   .e_phnum = 2},
-        .note = {4, 4, 18, 0x006e6558, 0x100000},
-    };
-
-    image.segments[0] = (Elf64_Phdr){.p_type = PT_LOAD,
-                                     .p_offset = (size_t)((char *)image.code - (char *)&image),
-                                     .p_paddr = 0x100000,
-                                     .p_filesz = 16,
-                                     .p_memsz = 16};
-    image.segments[1] = (Elf64_Phdr){.p_type = PT_NOTE,
-                                     .p_offset = (size_t)((char *)image.note - (char *)&image),
-                                     .p_filesz = sizeof(image.note)};
-    write_file(KERNEL_PATH, &image, sizeof(image));
-}
-
 static void write_domain(const char *name, const char *settings)
 {
     char path[256];
@@ -111,7 +82,7 @@ static int begin(void **state)
         "guest.config = '" FOLDER "/launched-guest.cfg'; guest.after = [ 'net' ]\n";
 
     (void)state;
-    write_kernel();
+    fake_write_kernel(KERNEL_PATH);
     write_domain("net", "driver_domain=1; domid=5");
     write_domain("guest", "");
     write_file(FOLDER "/launched.conf", launch, strlen(launch));

@@ -8,8 +8,7 @@
 // and the stack while it delivers an event. Nothing is there for it, no exception for it would get
 // anywhere, and each would be met by the next of its kind: the domain ends. So it does for fetches
 // from an emulated device, which has registers and no code. Only user mode that goes astray is the
-// guest kernel's to judge: it gets an undefined-opcode exception, as the bytes of an empty bus
-// give.
+// guest kernel's to judge: it gets an undefined-opcode exception, which an empty bus's bytes give.
 
 #include <bulkhead/arch/domain.h>
 #include <bulkhead/domain.h>

@@ -52,4 +52,8 @@ const unsigned char *fake_page(unsigned int domid, unsigned long frame);
 void fake_hypervisor_reset(void);
 void fake_store_reset(void);
 
+// fake_kernel.c: writes a kernel that can be built into a domain.
+#define FAKE_LOAD_ADDRESS 0x100000u
+void fake_write_kernel(const char *path);
+
 #endif
